@@ -1,0 +1,112 @@
+"""The `packtap` command, floor 5: one command a file.
+
+A command module has `NAME`, `HELP`, `add_arguments(parser)` and `run(arguments) -> int`. Only the
+module of the chosen command is imported, so that the command line starts without the optional
+packages and a technician's laptop needs only what its command needs.
+
+Exit codes: 0 fine, 1 fault found, 2 usage or configuration, 3 nothing answers.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+
+from packtap import __version__
+from packtap.errors import ConfigError, PacktapError
+
+__all__ = ["COMMANDS", "EXIT_FAULT", "EXIT_FINE", "EXIT_SILENT", "EXIT_USAGE", "main"]
+
+EXIT_FINE: Final = 0
+EXIT_FAULT: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_SILENT: Final = 3
+
+#: Name -> one-line help; the module is `packtap.cli.<name>`.
+COMMANDS: Final[dict[str, str]] = {
+    "demo": "everything on this machine: emulated scooter, agent, broker, ingest, live screen",
+    "agent": "the service on the Pi: tap, analyse, store, publish",
+    "ingest": "the service at the store: MQTT to InfluxDB or SQLite",
+    "watch": "live table of what the agent sees now",
+    "decode": "bytes to frames and register values",
+    "replay": "a capture through the same analysis as live: events and a diagnosis",
+    "simulate": "an emulated scooter on a pseudo-terminal",
+    "registers": "the table of BMS registers",
+    "events": "the table of event kinds",
+    "config": "check a configuration, or print an example",
+}
+
+#: What to install when a command's optional package is missing.
+_EXTRAS: Final = {
+    "rich": "cli",
+    "jinja2": "cli",
+    "msgspec": "ingest",
+    "influxdb_client": "ingest",
+    "iotcore": "demo",
+}
+
+
+class _Command(Protocol):
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the arguments without the program's name; None takes them from the process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    try:
+        parser = _parser(chosen if chosen in COMMANDS else None)
+        arguments = parser.parse_args(words)
+        return cast("_Command", arguments.command).run(arguments)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _complain(
+            f"this command needs the package {error.name}, which is not installed: "
+            f"pip install 'packtap[{extra}]'"
+        )
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(f"{error.origin}: {problem}")
+    except PacktapError as error:
+        _complain(str(error))
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing more to say, and no traceback at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FINE
+    except KeyboardInterrupt:
+        return 130
+    return EXIT_USAGE
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="packtap",
+        description="Taps the battery bus of Ninebot and Xiaomi scooters and finds faults. "
+        "It only ever reads: nothing packtap sends can change a battery.",
+        epilog="Exit codes: 0 fine, 1 fault found, 2 usage or configuration, 3 nothing answers.",
+    )
+    parser.add_argument("--version", action="version", version=f"packtap {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, help_text in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=f"{name}: {help_text}.")
+        if name == chosen:
+            module = cast("_Command", importlib.import_module(f"packtap.cli.{name}"))
+            module.add_arguments(command)
+            command.set_defaults(command=module)
+    return parser
+
+
+def _complain(line: str) -> None:
+    print(f"packtap: {line}", file=sys.stderr)

@@ -1,0 +1,58 @@
+"""What can go wrong outside the bus, floor 1.
+
+::
+
+    PacktapError
+    +-- ConfigError     the configuration is wrong (every problem, each with its key path)
+    +-- LinkError       a serial port is absent, busy, forbidden or gone
+    +-- StoreError      the SQLite file cannot be opened, written or read
+    +-- DeliveryError   the broker or the time-series store does not take what is offered
+    +-- CaptureError    a capture cannot be read (absent, not a capture, ...)
+
+Messages say what was seen, what it means and what to try: they are shown as they are.
+"""
+
+from collections.abc import Sequence
+
+__all__ = [
+    "CaptureError",
+    "ConfigError",
+    "DeliveryError",
+    "LinkError",
+    "PacktapError",
+    "StoreError",
+]
+
+
+class PacktapError(Exception):
+    """Base of everything that packtap raises on purpose."""
+
+
+class ConfigError(PacktapError):
+    """A configuration that cannot be used.
+
+    Args:
+        problems: every problem found, each "key.path: what is wrong and what is allowed".
+        origin: the file that was read.
+    """
+
+    def __init__(self, problems: Sequence[str], origin: str) -> None:
+        self.problems = tuple(problems)
+        self.origin = origin
+        super().__init__(f"{origin}: " + "; ".join(self.problems))
+
+
+class LinkError(PacktapError):
+    """A serial port that cannot be used now."""
+
+
+class StoreError(PacktapError):
+    """The SQLite store cannot be opened, written or read."""
+
+
+class DeliveryError(PacktapError):
+    """Broker or store refuses, or cannot be reached."""
+
+
+class CaptureError(PacktapError):
+    """A capture that cannot be read."""

@@ -1,0 +1,137 @@
+"""Message <-> JSON: what travels over MQTT, floor 2.
+
+One dataclass a message; its fields are the JSON keys, so the encoder here, the decoder of ingest
+(msgspec, on these same classes) and the document cannot differ. Topics are
+`packtap/v1/<site>/<agent>/<bus>/<kind>`.
+
+Two families:
+
+* queued (`readings`, `event`, `link`): carry store id and `seq`, wait in the outbox until the
+  broker has acknowledged them, and are stored by ingest exactly once in effect;
+* retained (`status`, `pack`, `state`): the latest only, outside `seq`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Final
+
+__all__ = [
+    "QUEUED_KINDS",
+    "RETAINED_KINDS",
+    "SCHEMA",
+    "TOPIC_ROOT",
+    "EventMessage",
+    "JsonValue",
+    "LinkMessage",
+    "ReadingsMessage",
+    "Topic",
+    "encode",
+    "parse_topic",
+]
+
+SCHEMA: Final = 1
+TOPIC_ROOT: Final = "packtap/v1"
+QUEUED_KINDS: Final = frozenset({"readings", "event", "link"})
+RETAINED_KINDS: Final = frozenset({"status", "pack", "state"})
+
+#: A register value as JSON carries it. Cells are a list, cell 1 first.
+JsonValue = int | float | str | list[int | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """The five names in a topic; each `[a-z0-9_-]+`, 1-64 characters."""
+
+    site: str
+    agent: str
+    bus: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{TOPIC_ROOT}/{self.site}/{self.agent}/{self.bus}/{self.kind}"
+
+
+def parse_topic(topic: str) -> Topic | None:
+    """Return the names in a packtap topic, or None if it is not one."""
+    head, _, rest = topic.partition(f"{TOPIC_ROOT}/")
+    parts = rest.split("/")
+    if head or len(parts) not in (4, 5) or not all(parts[:4]):
+        return None
+    if len(parts) == 5 and parts[4] != "bms2":
+        return None
+    return Topic(*parts[:4])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingsMessage:
+    """A batch of readings of one pack, columnar.
+
+    Attributes:
+        t: sample times, UTC milliseconds, strictly increasing, length n (1-10000).
+        columns: row name -> n values, None where the reading did not report it.
+    """
+
+    v: int = SCHEMA
+    agent: str
+    bus: str
+    pack: str
+    store: str
+    seq: int
+    boot: str
+    t: list[int]
+    columns: dict[str, list[JsonValue]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMessage:
+    """One raised or cleared event; `t` has length 1 (UTC milliseconds)."""
+
+    v: int = SCHEMA
+    agent: str
+    bus: str
+    pack: str
+    store: str
+    seq: int
+    boot: str
+    t: list[int]
+    id: str
+    kind: str
+    severity: str
+    state: str
+    cell: int | None = None
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkMessage:
+    """Counters of tap, outbox and host since the agent started; `t` has length 1."""
+
+    v: int = SCHEMA
+    agent: str
+    bus: str
+    pack: str
+    store: str
+    seq: int
+    boot: str
+    t: list[int]
+    counters: dict[str, int | float] = field(default_factory=dict)
+
+
+def encode(message: ReadingsMessage | EventMessage | LinkMessage) -> bytes:
+    """Return the message as compact JSON, keys in the order of the fields.
+
+    Raises:
+        ValueError: a number is NaN or infinite (JSON has no such thing).
+    """
+    if not is_dataclass(message):
+        raise TypeError(f"not a message: {message!r}")
+    body = {item.name: getattr(message, item.name) for item in fields(message)}
+    return _dump(body)
+
+
+def _dump(body: dict[str, object] | Sequence[object]) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
