@@ -134,9 +134,7 @@ def rank_causes(
     return tuple(sorted(ranked, key=lambda entry: entry.probability, reverse=True))
 
 
-def _evidence(
-    cause: Cause, rows: Iterable[Likelihood]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _evidence(cause: Cause, rows: Iterable[Likelihood]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     speaks_for, speaks_against = [], []
     for row in rows:
         typical = sum(row.given.values()) / len(row.given)

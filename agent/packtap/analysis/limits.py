@@ -16,7 +16,7 @@ __all__ = ["CellLimits", "CellVoltageCheck"]
 
 @dataclass(frozen=True, slots=True)
 class CellLimits:
-    """Limits of one cell, millivolts; a value beyond `*_mv` raises, back within `*_clear_mv` clears."""
+    """Limits of one cell: beyond `*_mv` raises, back within `*_clear_mv` clears (millivolts)."""
 
     overvoltage_mv: int = 4250
     overvoltage_clear_mv: int = 4200

@@ -117,5 +117,11 @@ class ImbalanceCheck:
         if present or absent:
             words = f"{abs(off_mv):.0f} mV {'above' if off_mv > 0 else 'below'} the median"
             yield Finding(
-                "cell_imbalance", present, t, number, round(abs(off_pct), 1), limits.raise_pct, words
+                "cell_imbalance",
+                present,
+                t,
+                number,
+                round(abs(off_pct), 1),
+                limits.raise_pct,
+                words,
             )

@@ -1,0 +1,69 @@
+# packtap: what a person types.
+#
+#   make demo    the main job on this machine: no scooter, no server, no root
+#   make test    everything is tested, with real servers (installs what is missing)
+#   make check   format, lint, types, import contracts
+#   make bench   figures of this machine
+
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+
+.PHONY: demo test check bench format lock clean help
+
+help:
+	@sed -n 's/^#   /  /p' Makefile
+
+demo: $(VENV)/.demo
+	@$(BIN)/packtap demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev
+	@tests/install_servers.sh
+	$(BIN)/python -m pytest tests/protocol --cov=ninebot_bms --cov-branch --cov-report=term
+	$(BIN)/python -m pytest tests/agent tests/system
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/bench/bench_framer.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(BIN)/pip:
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "packtap needs Python 3.11 or newer; $(PY) is $$($(PY) --version 2>&1). Try: make PY=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@$(PY) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian and Raspberry Pi OS: sudo apt install python3-venv"; exit 2; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PY) -m venv $(VENV)
+
+# The demo needs the packages of requirements.lock, development those of requirements-dev.lock; both
+# are pinned by hash. The package itself is built by the locked build tool, nothing is fetched twice.
+$(VENV)/.demo: requirements.lock pyproject.toml | $(BIN)/pip
+	@echo "Installing packtap with what the demo needs ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/pip
+	@echo "Installing packtap with what its tests need ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Needs uv on the PATH (pip install uv). The lock files name versions and hashes, no addresses.
+lock:
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build --group dev \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,147 @@
+"""From what happened on the bus to snapshots and events, floor 2: the one path of all data.
+
+Live (`packtap.agent`) and replayed (`packtap replay`) data go through this same code, and give the
+same events: nothing here asks what time it is, and a snapshot is taken at moments that depend on
+the data's own times only (on a new block at least 0.2 s after the last snapshot, or 0.3 s after the
+last block if nothing more came).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
+from packtap.analysis.finding import Finding
+from packtap.analysis.limits import CellLimits, CellVoltageCheck
+from packtap.analysis.link_health import CommLossCheck, NoiseCheck
+from packtap.analysis.open_events import OpenEvents
+from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
+from packtap.analysis.status_flags import StatusFlagCheck
+from packtap.model import Event
+
+__all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
+
+#: Without a further block for this long, what has come is taken as it is.
+_SETTLED_S: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class TapSettings:
+    """What judging needs to know beside the bytes.
+
+    Attributes:
+        unknown_pack: name of a pack whose serial is not known.
+        rested: the pack was off for long before this tap began (a bench).
+        cell_limits: voltage limits of a cell.
+        imbalance: limits of a difference in charge.
+    """
+
+    unknown_pack: str = "unknown"
+    rested: bool = False
+    cell_limits: CellLimits = field(default_factory=CellLimits)
+    imbalance: ImbalanceLimits = field(default_factory=ImbalanceLimits)
+
+
+@dataclass(slots=True)
+class Digest:
+    """What a stretch of bus events gave, each list in the order of time."""
+
+    snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)  #: pack name, snapshot
+    events: list[Event] = field(default_factory=list)
+
+
+class _PackChecks:
+    """The checks of one pack; a swapped pack gets new ones."""
+
+    def __init__(self, settings: TapSettings) -> None:
+        self._checks = (
+            StatusFlagCheck(),
+            CellVoltageCheck(settings.cell_limits),
+            ImbalanceCheck(settings.imbalance, rested=settings.rested),
+        )
+
+    def update(self, snapshot: Snapshot) -> Iterator[Finding]:
+        for check in self._checks:
+            yield from check.update(snapshot)
+
+
+class Tap:
+    """Takes bus events of one bus in, gives snapshots and events.
+
+    Args:
+        settings: what to judge with.
+        open_events: what is raised already, and who numbers events.
+    """
+
+    def __init__(self, settings: TapSettings, open_events: OpenEvents) -> None:
+        self._settings = settings
+        self._open = open_events
+        self._assemblers: dict[int, SnapshotAssembler] = {}
+        self._packs: dict[int, str] = {}
+        self._checks: dict[int, _PackChecks] = {}
+        self._link_checks = (CommLossCheck(), NoiseCheck())
+        self._last_block_t: float | None = None
+
+    @property
+    def open_events(self) -> OpenEvents:
+        """What is raised now."""
+        return self._open
+
+    @property
+    def pack(self) -> str:
+        """Name of the pack at the main address."""
+        return self._packs.get(BMS, self._settings.unknown_pack)
+
+    def digest(self, happened: Iterable[BusEvent]) -> Digest:
+        """Take bus events in the order of time."""
+        result = Digest()
+        for event in happened:
+            if isinstance(event, Reply):
+                self._take_block(event, result)
+            for check in self._link_checks:
+                result.events += self._open.apply(self.pack, check.receive(event))
+        return result
+
+    def idle(self, now: float | None) -> Digest:
+        """Let time pass: take what has come if nothing more followed it.
+
+        Args:
+            now: seconds, in the time base of the bus events. None: no more data will come.
+        """
+        result = Digest()
+        last = self._last_block_t
+        if now is None or (last is not None and now - last >= _SETTLED_S):
+            for address, assembler in self._assemblers.items():
+                self._judge(address, assembler.take(None), result)
+        return result
+
+    def _take_block(self, reply: Reply, result: Digest) -> None:
+        address = reply.block.address
+        assembler = self._assemblers.get(address)
+        if assembler is None:
+            assembler = self._assemblers[address] = SnapshotAssembler(address)
+        assembler.receive_block(reply.block, reply.t)
+        self._last_block_t = reply.t
+        self._judge(address, assembler.take(reply.t), result)
+
+    def _judge(self, address: int, snapshot: Snapshot | None, result: Digest) -> None:
+        if snapshot is None:
+            return
+        pack = pack_name(snapshot) or self._settings.unknown_pack
+        if self._packs.get(address) != pack:
+            known_before = self._packs.get(address, self._settings.unknown_pack)
+            self._packs[address] = pack
+            if address not in self._checks or known_before != self._settings.unknown_pack:
+                # Another pack: what was learned about the old one says nothing about it.
+                self._checks[address] = _PackChecks(self._settings)
+        result.snapshots.append((pack, snapshot))
+        result.events += self._open.apply(pack, self._checks[address].update(snapshot))
+
+
+def pack_name(snapshot: Snapshot) -> str | None:
+    """Return the serial if it can name a pack, else None (unread, placeholder, not ASCII)."""
+    serial = snapshot.trusted("serial")
+    if not isinstance(serial, str):
+        return None
+    name = serial.strip()
+    return name if name.isascii() and name.isalnum() else None
