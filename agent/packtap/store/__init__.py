@@ -1,0 +1,42 @@
+"""The SQLite file: history, outbox, events and gaps, floor 3.
+
+One file a bus on the Pi, one at the embedded ingest; both have one schema, so one reader serves
+both. Promises:
+
+* A message is in history and outbox together or not at all: one transaction, `synchronous=FULL`.
+* `seq` is one more for each queued message of a store, over restarts and boots, without holes;
+  what the size bound removes undelivered is a recorded `Gap`.
+* The file stays within its bound; space of removed rows is used again. Beside it stands a
+  write-ahead log of one to two MiB.
+* An operation that fails (disk full, I/O error, read-only) raises `StoreError`, leaves the file as
+  it was before, and the next one works as soon as the disk does.
+* A damaged file is set aside as `<name>.damaged-<n>`, said loudly, and a fresh store begins: a
+  device that goes on measuring is worth more than one that waits for a person. Nobody but the
+  owner of the file (who opens it with a bound) does that.
+
+Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
+`room` (the size bound), `history` (reading), `database` (`Store`). A `Store` belongs to the thread
+that opened it; each thread opens its own on the same file.
+"""
+
+from packtap.store.database import Store
+from packtap.store.records import (
+    Draft,
+    Gap,
+    Message,
+    Outbox,
+    Queued,
+    StoredEvent,
+    StoredReading,
+)
+
+__all__ = [
+    "Draft",
+    "Gap",
+    "Message",
+    "Outbox",
+    "Queued",
+    "Store",
+    "StoredEvent",
+    "StoredReading",
+]

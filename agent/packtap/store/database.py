@@ -1,0 +1,348 @@
+"""`Store`: one thread's hold on the SQLite file, floor 3. Promises stand in the package."""
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from packtap.errors import StoreError
+from packtap.store import dating, history
+from packtap.store.file import open_for_reading, open_for_writing, store_error
+from packtap.store.recording import insert_message, origin_of, record_event
+from packtap.store.records import (
+    Draft,
+    Gap,
+    Message,
+    Outbox,
+    Queued,
+    StoredEvent,
+    StoredReading,
+    body_of,
+    compose,
+    dump,
+    kind_of,
+)
+from packtap.store.room import give_back, make_room, record_loss, trim_events
+from packtap.wire import Topic, encode
+
+__all__ = ["Store"]
+
+_log = logging.getLogger(__name__)
+
+#: What a message costs beside times and body: row headers, indexes, its outbox row.
+_ROW_BYTES: Final = 600
+#: Pages that a transaction may split or spill beyond the bytes of its rows.
+_SPARE_BYTES: Final = 8 * 4096
+
+_PENDING: Final = """
+    SELECT b.seq, b.kind, s.site, s.agent, s.bus, s.store, o.pack, o.boot, o.utc_offset_ms,
+           m.times, m.body
+    FROM outbox b
+    JOIN origin o ON o.id = b.origin
+    JOIN source s ON s.id = o.source
+    JOIN message m ON m.id = b.message
+    WHERE b.seq > ? AND o.utc_offset_ms IS NOT NULL {without}
+    ORDER BY b.seq LIMIT ?"""
+_WITHOUT: Final = " AND NOT (b.kind = ? AND s.site = ? AND s.agent = ? AND s.bus = ?)"
+
+
+class Store:
+    """The store as one thread sees it; use `open` or `open_read_only`."""
+
+    def __init__(self, conn: sqlite3.Connection, path: Path, max_bytes: int | None) -> None:
+        self._conn = conn
+        self._path = path
+        self._max_bytes = max_bytes
+        self._inode = path.stat().st_ino
+        self.store_id: Final = str(self._meta("store_id"))
+
+    @classmethod
+    def open(cls, path: Path, max_bytes: int | None = None) -> Self:
+        """Open or create the store for reading and writing.
+
+        Args:
+            path: the file; its directory is made if it is missing.
+            max_bytes: the bound of the file, given by its owner (agent, ingest); the owner also
+                sets a damaged file aside. None: somebody else looks after both.
+
+        Raises:
+            StoreError: it cannot be opened; the message says what to do.
+        """
+        conn = open_for_writing(path, is_owner=max_bytes is not None)
+        store = cls._of(conn, path, max_bytes)
+        if max_bytes is not None:
+            store._shrink(max_bytes)
+        return store
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Open an existing store for reading, whether its agent runs or not.
+
+        Raises:
+            StoreError: absent, unreadable or of another version.
+        """
+        return cls._of(open_for_reading(path), path, None)
+
+    @classmethod
+    def _of(cls, conn: sqlite3.Connection, path: Path, max_bytes: int | None) -> Self:
+        try:
+            return cls(conn, path, max_bytes)
+        except sqlite3.Error as exc:
+            conn.close()
+            raise store_error(exc, path) from exc
+
+    def close(self) -> None:
+        """Close the file; waiting messages stay in it."""
+        self._conn.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # Writing: the agent.
+
+    def commit(self, drafts: Sequence[Draft]) -> list[int]:
+        """Queue messages: all of them, in history and outbox, or none.
+
+        Args:
+            drafts: in the order in which they are to be numbered; not empty.
+
+        Returns:
+            Their seqs. When this returns they survive a power cut.
+
+        Raises:
+            StoreError: nothing was written; try again with the same drafts.
+            ValueError: a number is NaN or infinite.
+        """
+        texts = [(dump(draft.times_ms), dump(draft.body)) for draft in drafts]
+        with self._writing() as conn:
+            self._make_room(sum(len(times) + len(body) for times, body in texts), len(texts))
+            seq = int(self._meta("last_seq"))
+            for draft, (times, body) in zip(drafts, texts, strict=True):
+                seq += 1
+                self._queue(conn, seq, draft, times, body)
+            conn.execute("UPDATE meta SET value = ? WHERE key = 'last_seq'", (seq,))
+        return list(range(seq - len(drafts) + 1, seq + 1))
+
+    def date_boot(self, boot: str, utc_offset_ms: int) -> int:
+        """Date what that boot queued while its clock was unknown; return how many messages.
+
+        Cheap when nothing is undated: call it whenever the clock is known.
+        """
+        with self._reading() as conn:
+            undated = conn.execute(
+                "SELECT 1 FROM origin WHERE boot = ? AND utc_offset_ms IS NULL LIMIT 1", (boot,)
+            ).fetchone()
+        if undated is None:
+            return 0
+        with self._writing() as conn:
+            return dating.date_boot(conn, boot, utc_offset_ms)
+
+    # Delivery: the uplink.
+
+    def pending(self, after_seq: int, limit: int, without: Collection[Topic] = ()) -> list[Queued]:
+        """Return dated messages that wait for delivery, in order of seq.
+
+        Args:
+            after_seq: only those with a higher seq; 0 = from the oldest.
+            limit: at most so many.
+            without: topics that are to be passed over.
+        """
+        names = [name for t in without for name in (t.kind, t.site, t.agent, t.bus)]
+        query = _PENDING.format(without=_WITHOUT * len(without))
+        with self._reading() as conn:
+            rows = conn.execute(query, (after_seq, *names, limit)).fetchall()
+        queued, unreadable = [], []
+        for row in rows:
+            try:
+                queued.append(_queued(row))
+            except (ValueError, TypeError, KeyError) as exc:
+                _log.error("message %d of the store cannot be read, dropped: %s", row[0], exc)
+                unreadable.append(row[0])
+        if unreadable:
+            with self._writing() as conn:
+                record_loss(conn, unreadable)
+        return queued
+
+    def settle(self, seqs: Sequence[int]) -> None:
+        """Take delivered messages out of the outbox; they stay in history while there is room."""
+        with self._writing() as conn:
+            conn.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+
+    def depth(self) -> Outbox:
+        """Return how much waits for delivery."""
+        with self._reading() as conn:
+            return history.depth(conn)
+
+    # Receiving: the embedded ingest.
+
+    def receive(self, message: Message, topic: Topic) -> bool:
+        """Store a delivered message; False if it was there already."""
+        return self.receive_many([(message, topic)])[0]
+
+    def receive_many(self, items: Sequence[tuple[Message, Topic]]) -> list[bool]:
+        """Store delivered messages in one transaction.
+
+        Returns:
+            For each, in order: True if new, False if it was there already (a redelivery).
+
+        Raises:
+            StoreError: nothing was written; try again with the same messages.
+        """
+        texts = [(dump(message.t), dump(body_of(message))) for message, _ in items]
+        with self._writing() as conn:
+            self._make_room(sum(len(times) + len(body) for times, body in texts), len(texts))
+            return [
+                self._insert_received(conn, message, topic, times, body)
+                for (message, topic), (times, body) in zip(items, texts, strict=True)
+            ]
+
+    # Reading.
+
+    def readings(
+        self, pack: str | None = None, t_from: int | None = None, t_to: int | None = None
+    ) -> Iterator[StoredReading]:
+        """Yield dated readings with `t_from <= t_ms < t_to` (UTC milliseconds), oldest first."""
+        with self._reading() as conn:
+            yield from history.readings(conn, pack, t_from, t_to)
+
+    def rows(self, pack: str | None = None) -> int:
+        """Return the number of readings in the history, undated ones included."""
+        with self._reading() as conn:
+            return history.rows(conn, pack)
+
+    def events(self, pack: str | None = None) -> list[StoredEvent]:
+        """Return the events that are remembered, open and cleared."""
+        with self._reading() as conn:
+            return list(history.events(conn, pack, only_open=False))
+
+    def open_events(self, pack: str | None = None) -> list[StoredEvent]:
+        """Return the events that are raised now: what a restarted agent goes on from."""
+        with self._reading() as conn:
+            return list(history.events(conn, pack, only_open=True))
+
+    def gaps(self) -> list[Gap]:
+        """Return what the size bound dropped before it was delivered."""
+        with self._reading() as conn:
+            return list(history.gaps(conn))
+
+    def events_raised(self) -> int:
+        """Return the number of events ever raised here: the last event counter given out."""
+        with self._reading():
+            return int(self._meta("events"))
+
+    # Inside a transaction.
+
+    def _queue(
+        self, conn: sqlite3.Connection, seq: int, draft: Draft, times: str, body: str
+    ) -> None:
+        offset = draft.utc_offset_ms
+        if offset is not None and draft.kind == "readings":
+            offset = dating.free_offset(conn, draft.pack, draft.times_ms, offset)
+        topic = Topic(draft.site, draft.agent, draft.bus, draft.kind)
+        origin = origin_of(
+            conn, topic, store=self.store_id, pack=draft.pack, boot=draft.boot, utc_offset_ms=offset
+        )
+        message = insert_message(
+            conn, origin, seq=seq, kind=draft.kind, t=draft.times_ms, times=times, body=body
+        )
+        conn.execute(
+            "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+            (seq, message, origin.id, draft.kind, len(body)),
+        )
+        if draft.kind == "event":
+            is_new = record_event(conn, draft.agent, origin, draft.times_ms[0], draft.body)
+            if is_new:
+                conn.execute("UPDATE meta SET value = value + 1 WHERE key = 'events'")
+            trim_events(conn, self._max_bytes or 2**40)
+
+    def _insert_received(
+        self, conn: sqlite3.Connection, message: Message, topic: Topic, times: str, body: str
+    ) -> bool:
+        origin = origin_of(
+            conn,
+            topic,
+            store=message.store,
+            pack=message.pack,
+            boot=message.boot,
+            utc_offset_ms=0,
+        )
+        known = conn.execute(
+            "SELECT 1 FROM message WHERE source = ? AND seq = ?", (origin.source, message.seq)
+        ).fetchone()
+        if known is not None:
+            return False
+        kind = kind_of(message)
+        insert_message(
+            conn, origin, seq=message.seq, kind=kind, t=message.t, times=times, body=body
+        )
+        if kind == "event":
+            record_event(conn, topic.agent, origin, message.t[0], body_of(message))
+            trim_events(conn, self._max_bytes or 2**40)
+        return True
+
+    def _make_room(self, text_bytes: int, messages: int) -> None:
+        if self._max_bytes is not None:
+            need = text_bytes + messages * _ROW_BYTES + _SPARE_BYTES
+            make_room(self._conn, self._max_bytes, need)
+
+    def _shrink(self, max_bytes: int) -> None:
+        """Bring a file that is larger than a lowered bound down to it."""
+        with self._writing() as conn:
+            make_room(conn, max_bytes, 0)
+        with self._reading() as conn:
+            give_back(conn, max_bytes)
+
+    def _meta(self, key: str) -> Any:
+        return self._conn.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._check_file()
+            yield self._conn
+        except sqlite3.Error as exc:
+            raise store_error(exc, self._path) from exc
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as conn:
+            try:
+                conn.execute("BEGIN IMMEDIATE")
+                yield conn
+                conn.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors; a second one would fail.
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+                raise
+
+    def _check_file(self) -> None:
+        """Notice that the owner has set this file aside and goes on with another."""
+        try:
+            inode = self._path.stat().st_ino
+        except OSError as exc:
+            raise StoreError(f"{self._path}: gone ({exc.strerror}): open the store again") from exc
+        if inode != self._inode:
+            raise StoreError(f"{self._path}: replaced by another file: open the store again")
+
+
+def _queued(row: tuple[Any, ...]) -> Queued:
+    seq, kind, site, agent, bus, store, pack, boot, offset, times, body = row
+    topic = Topic(site, agent, bus, kind)
+    message = compose(
+        kind=kind,
+        topic=topic,
+        pack=pack,
+        store=store,
+        seq=seq,
+        boot=boot,
+        t=[t + offset for t in json.loads(times)],
+        body=json.loads(body),
+    )
+    return Queued(seq, topic, encode(message))

@@ -1,0 +1,103 @@
+"""Reading the store: readings, events, gaps, floor 3.
+
+Nothing here holds a read transaction open between rows: a page that plots a month must not keep
+the log from being checkpointed.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from packtap.model import Value
+from packtap.store.records import Gap, Outbox, StoredEvent, StoredReading
+
+__all__ = ["depth", "events", "gaps", "readings", "rows"]
+
+_EVENTS: Final = """
+    SELECT e.id, s.agent, s.bus, o.pack, e.kind, e.severity, e.cell, e.value, e."limit", e.unit,
+           e.text, e.raised_t + r.utc_offset_ms, e.cleared_t + c.utc_offset_ms,
+           e.cleared_t IS NULL
+    FROM event e
+    JOIN origin o ON o.id = e.origin
+    JOIN source s ON s.id = o.source
+    LEFT JOIN origin r ON r.id = e.raised_origin
+    LEFT JOIN origin c ON c.id = e.cleared_origin
+    WHERE (:pack IS NULL OR o.pack = :pack) AND (e.cleared_t IS NULL OR NOT :open)
+    ORDER BY e.n"""
+
+
+def readings(
+    conn: sqlite3.Connection, pack: str | None, t_from: int | None, t_to: int | None
+) -> Iterator[StoredReading]:
+    """Yield dated readings, `t_from <= t_ms < t_to`, batch after batch in order of time."""
+    low = -(2**62) if t_from is None else t_from
+    high = 2**62 if t_to is None else t_to
+    batches = conn.execute(
+        """
+        SELECT m.id FROM origin o
+        JOIN message m ON m.kind = 'readings' AND m.origin = o.id
+            AND m.t_last >= :low - o.utc_offset_ms AND m.t_first < :high - o.utc_offset_ms
+        WHERE o.utc_offset_ms IS NOT NULL AND (:pack IS NULL OR o.pack = :pack)
+        ORDER BY m.t_first + o.utc_offset_ms, m.id""",
+        {"low": low, "high": high, "pack": pack},
+    ).fetchall()
+    for (batch,) in batches:
+        row = conn.execute(
+            "SELECT s.agent, s.bus, o.pack, o.utc_offset_ms, m.times, m.body FROM message m "
+            "JOIN origin o ON o.id = m.origin JOIN source s ON s.id = o.source WHERE m.id = ?",
+            (batch,),
+        ).fetchone()
+        if row is None:
+            continue  # the size bound was faster
+        agent, bus, name, offset, times, body = row
+        columns: dict[str, list[Any]] = json.loads(body)["columns"]
+        for index, t in enumerate(json.loads(times)):
+            if low <= t + offset < high:
+                yield StoredReading(t + offset, agent, bus, name, _row(columns, index))
+
+
+def rows(conn: sqlite3.Connection, pack: str | None) -> int:
+    """Return the number of readings in the history, undated ones included."""
+    count = conn.execute(
+        "SELECT sum(m.samples) FROM message m WHERE m.kind = 'readings' "
+        "AND (:pack IS NULL OR m.origin IN (SELECT id FROM origin WHERE pack = :pack))",
+        {"pack": pack},
+    ).fetchone()[0]
+    return int(count or 0)
+
+
+def events(conn: sqlite3.Connection, pack: str | None, *, only_open: bool) -> Iterator[StoredEvent]:
+    """Yield events in the order in which they became known."""
+    for row in conn.execute(_EVENTS, {"pack": pack, "open": only_open}).fetchall():
+        yield StoredEvent(*row[:-1], bool(row[-1]))
+
+
+def gaps(conn: sqlite3.Connection) -> Iterator[Gap]:
+    """Yield what was dropped undelivered, in order of seq."""
+    for row in conn.execute(
+        "SELECT g.kind, o.pack, o.boot, g.first_seq, g.last_seq, g.samples, g.t_first, g.t_last, "
+        "o.utc_offset_ms FROM gap g JOIN origin o ON o.id = g.origin ORDER BY g.first_seq"
+    ).fetchall():
+        yield Gap(*row)
+
+
+def depth(conn: sqlite3.Connection) -> Outbox:
+    """Return how much waits for delivery."""
+    count, size, undated, oldest = conn.execute(
+        """
+        SELECT count(*), coalesce(sum(b.bytes), 0), count(*) - count(o.utc_offset_ms),
+            (SELECT m.t_first + p.utc_offset_ms FROM outbox w JOIN origin p ON p.id = w.origin
+             JOIN message m ON m.id = w.message
+             WHERE p.utc_offset_ms IS NOT NULL ORDER BY w.seq LIMIT 1)
+        FROM outbox b JOIN origin o ON o.id = b.origin"""
+    ).fetchone()
+    return Outbox(count=count, bytes=size, oldest_ms=oldest, undated=undated)
+
+
+def _row(columns: dict[str, list[Any]], index: int) -> dict[str, Value]:
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, column in columns.items()
+        if (value := column[index]) is not None
+    }

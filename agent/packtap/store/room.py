@@ -1,0 +1,124 @@
+"""The size bound: what goes when the file is full, and the record of it, floor 3.
+
+Order of removal, oldest first in each: delivered messages; undelivered readings and counters;
+undelivered events. Undelivered ones leave a `gap` row (one for each unbroken run of seq). The
+space of removed rows is used again by the rows that follow, in the same transaction already.
+
+Each clearing goes a hundredth of the bound below it, so that a full file is cleared once in many
+commits and not on each.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from packtap.errors import StoreError
+
+__all__ = ["give_back", "make_room", "record_loss", "trim_events", "used_bytes"]
+
+_log = logging.getLogger(__name__)
+
+_SLACK: Final = 100  #: a hundredth of the bound is cleared at once
+_CHUNK: Final = 16  #: messages removed between two looks at the size
+_GIVE_BACK_PAGES: Final = 512
+_BYTES_PER_EVENT: Final = 16 * 1024  #: one cleared event is remembered per so many of the bound
+
+_DELIVERED: Final = """
+    SELECT m.id, m.seq FROM message m
+    WHERE m.id > ? AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.message = m.id)
+    ORDER BY m.id LIMIT ?"""
+_WAITING_READINGS: Final = """
+    SELECT message, seq FROM outbox WHERE seq > ? AND kind != 'event' ORDER BY seq LIMIT ?"""
+_WAITING_EVENTS: Final = """
+    SELECT message, seq FROM outbox WHERE seq > ? AND kind = 'event' ORDER BY seq LIMIT ?"""
+
+
+def used_bytes(conn: sqlite3.Connection) -> int:
+    """Return the bytes of the file that hold something."""
+    pages, free, size = (
+        int(conn.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def make_room(conn: sqlite3.Connection, max_bytes: int, need: int) -> None:
+    """Remove the oldest until `need` more bytes fit; inside the caller's transaction.
+
+    Raises:
+        StoreError: not even the empty file would hold them.
+    """
+    if used_bytes(conn) + need <= max_bytes:
+        return
+    target = max_bytes - need - max_bytes // _SLACK
+    if _clear(conn, _DELIVERED, target, is_loss=False):
+        return
+    for query in (_WAITING_READINGS, _WAITING_EVENTS):
+        if _clear(conn, query, target, is_loss=True):
+            return
+    if used_bytes(conn) + need > max_bytes:
+        raise StoreError(f"{need} bytes do not fit into a store of {max_bytes}: raise store.max_mb")
+
+
+def record_loss(conn: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Take waiting messages out of the outbox for good and note their numbers and times."""
+    for seq in seqs:
+        origin, kind, samples, first, last = conn.execute(
+            "SELECT m.origin, m.kind, m.samples, m.t_first, m.t_last FROM outbox o "
+            "JOIN message m ON m.id = o.message WHERE o.seq = ?",
+            (seq,),
+        ).fetchone()
+        extended = conn.execute(
+            "UPDATE gap SET last_seq = ?, samples = samples + ?, t_last = ? "
+            "WHERE last_seq = ? AND origin = ? AND kind = ?",
+            (seq, samples, last, seq - 1, origin, kind),
+        ).rowcount
+        if not extended:
+            conn.execute(
+                "INSERT INTO gap (origin, kind, first_seq, last_seq, samples, t_first, t_last) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (origin, kind, seq, seq, samples, first, last),
+            )
+        conn.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+
+def trim_events(conn: sqlite3.Connection, max_bytes: int) -> None:
+    """Forget the oldest cleared events beyond the number that the bound allows."""
+    conn.execute(
+        "DELETE FROM event WHERE cleared_t IS NOT NULL AND n <= (SELECT max(n) FROM event) - ?",
+        (max(max_bytes // _BYTES_PER_EVENT, 16),),
+    )
+
+
+def give_back(conn: sqlite3.Connection, max_bytes: int) -> None:
+    """Shrink a file that stands above its bound, as after the bound was lowered."""
+    while True:
+        pages, free, size = (
+            int(conn.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        excess = min(free, pages - max_bytes // size)
+        if excess <= 0:
+            return
+        # In steps: each is a transaction that passes through the log.
+        conn.execute(f"PRAGMA incremental_vacuum({min(excess, _GIVE_BACK_PAGES)})").fetchall()
+
+
+def _clear(conn: sqlite3.Connection, query: str, target: int, *, is_loss: bool) -> bool:
+    """Remove what `query` finds until the file is down to `target`; tell whether it is."""
+    after = 0
+    lost = 0
+    while used_bytes(conn) > target:
+        # The query must not run on while rows go: each look takes one chunk.
+        rows = conn.execute(query, (after, _CHUNK)).fetchall()
+        if not rows:
+            break
+        after = rows[-1][1] if is_loss else rows[-1][0]
+        if is_loss:
+            record_loss(conn, [seq for _, seq in rows])
+            lost += len(rows)
+        conn.executemany("DELETE FROM message WHERE id = ?", [(message,) for message, _ in rows])
+    if lost:
+        _log.error("store is full: %d undelivered messages dropped, recorded as a gap", lost)
+    return used_bytes(conn) <= target

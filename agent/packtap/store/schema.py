@@ -1,0 +1,142 @@
+"""The tables, as numbered migrations, floor 3.
+
+`PRAGMA user_version` is the number of migrations that a file has had. A migration is never changed
+once released; a change of the tables is the next row of `MIGRATIONS`. A file with a higher number
+than this code knows comes from a newer packtap and is refused, not guessed at.
+
+Where time lives: a message has times relative to boot; the UTC offset stands once in its `origin`.
+So dating the readings of days is an update of one small row, not a rewrite of every body.
+
+::
+
+    meta     store_id, last_seq, events (events ever raised)
+    source   who sent: site, agent, bus, store id
+    origin   source + pack + boot + UTC offset (NULL = undated)
+    message  history: one batch of readings, one event or one set of counters
+    outbox   what still has to be delivered
+    event    one row an event with both its ends
+    gap      runs of seq that the size bound removed undelivered
+"""
+
+import sqlite3
+from typing import Final
+from uuid import uuid4
+
+from packtap.errors import StoreError
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current"]
+
+#: "pack" in ASCII: tells a packtap store from any other SQLite file.
+APPLICATION_ID: Final = 0x7061636B
+
+#: Small columns come before `times` and `body`, which spill over to pages of their own: reading
+#: the former does not touch the latter. `event.agent` with `id` is unique, not `id` alone: a
+#: device can only speak for itself.
+_FIRST: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY,
+    site TEXT NOT NULL, agent TEXT NOT NULL, bus TEXT NOT NULL, store TEXT NOT NULL,
+    UNIQUE (site, agent, bus, store)
+);
+CREATE TABLE origin (
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source,
+    pack TEXT NOT NULL, boot TEXT NOT NULL, utc_offset_ms INTEGER
+);
+CREATE INDEX origin_by_boot ON origin (boot, source, pack);
+CREATE INDEX origin_by_pack ON origin (pack);
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source,
+    seq INTEGER NOT NULL,
+    origin INTEGER NOT NULL REFERENCES origin,
+    kind TEXT NOT NULL,
+    t_first INTEGER NOT NULL, t_last INTEGER NOT NULL, samples INTEGER NOT NULL,
+    times TEXT NOT NULL, body TEXT NOT NULL,
+    UNIQUE (source, seq)
+);
+CREATE INDEX message_by_time ON message (kind, origin, t_last, t_first, samples);
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY,
+    message INTEGER NOT NULL UNIQUE REFERENCES message,
+    origin INTEGER NOT NULL REFERENCES origin,
+    kind TEXT NOT NULL, bytes INTEGER NOT NULL
+);
+CREATE TABLE event (
+    n INTEGER PRIMARY KEY,
+    agent TEXT NOT NULL, id TEXT NOT NULL,
+    kind TEXT NOT NULL, severity TEXT NOT NULL, cell INTEGER,
+    value REAL, "limit" REAL, unit TEXT NOT NULL, text TEXT NOT NULL,
+    origin INTEGER NOT NULL REFERENCES origin,
+    raised_origin INTEGER REFERENCES origin, raised_t INTEGER,
+    cleared_origin INTEGER REFERENCES origin, cleared_t INTEGER,
+    UNIQUE (agent, id)
+);
+CREATE INDEX event_open ON event (agent) WHERE cleared_t IS NULL;
+CREATE TABLE gap (
+    id INTEGER PRIMARY KEY,
+    origin INTEGER NOT NULL REFERENCES origin,
+    kind TEXT NOT NULL,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, samples INTEGER NOT NULL,
+    t_first INTEGER NOT NULL, t_last INTEGER NOT NULL
+);
+"""
+
+#: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+
+
+def migrate(conn: sqlite3.Connection, path: str) -> None:
+    """Bring the file up to this code's version, each step in its own transaction.
+
+    Raises:
+        StoreError: the file is newer than this code, or is no packtap store.
+    """
+    while (version := _checked_version(conn, path)) < len(MIGRATIONS):
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            # Another thread may have been faster: look again under the write lock.
+            if _checked_version(conn, path) == version:
+                _apply(conn, version)
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise
+
+
+def require_current(conn: sqlite3.Connection, path: str) -> None:
+    """Check the version for a reader, who must not migrate.
+
+    Raises:
+        StoreError: another version, or no packtap store.
+    """
+    if _checked_version(conn, path) < len(MIGRATIONS):
+        raise StoreError(f"{path}: written by an older packtap: start its agent once to convert it")
+
+
+def _checked_version(conn: sqlite3.Connection, path: str) -> int:
+    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+    application = int(conn.execute("PRAGMA application_id").fetchone()[0])
+    if version > len(MIGRATIONS) and application == APPLICATION_ID:
+        raise StoreError(
+            f"{path}: written by a newer packtap (store version {version}, this one knows up to "
+            f"{len(MIGRATIONS)}): install that version again, or move the file away"
+        )
+    is_empty = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if application != APPLICATION_ID and not is_empty:
+        raise StoreError(f"{path}: an SQLite file, but no packtap store: choose another path")
+    return version
+
+
+def _apply(conn: sqlite3.Connection, version: int) -> None:
+    # Not executescript: it would commit the open transaction first.
+    for statement in MIGRATIONS[version].split(";"):
+        if statement.strip():
+            conn.execute(statement)
+    if version == 0:
+        conn.execute("INSERT INTO meta VALUES ('store_id', ?)", (uuid4().hex,))
+        conn.execute("INSERT INTO meta VALUES ('last_seq', 0), ('events', 0)")
+        conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    conn.execute(f"PRAGMA user_version = {version + 1}")
