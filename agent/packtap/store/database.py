@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from packtap.errors import StoreError
+from packtap.model import Event, EventState, Severity
 from packtap.store import dating, history
 from packtap.store.file import open_for_reading, open_for_writing, store_error
 from packtap.store.recording import insert_message, origin_of, record_event
@@ -110,7 +111,7 @@ class Store:
         """Queue messages: all of them, in history and outbox, or none.
 
         Args:
-            drafts: in the order in which they are to be numbered; not empty.
+            drafts: in the order in which they are to be numbered.
 
         Returns:
             Their seqs. When this returns they survive a power cut.
@@ -119,6 +120,8 @@ class Store:
             StoreError: nothing was written; try again with the same drafts.
             ValueError: a number is NaN or infinite.
         """
+        if not drafts:
+            return []
         texts = [(dump(draft.times_ms), dump(draft.body)) for draft in drafts]
         with self._writing() as conn:
             self._make_room(sum(len(times) + len(body) for times, body in texts), len(texts))
@@ -221,18 +224,33 @@ class Store:
         with self._reading() as conn:
             return list(history.events(conn, pack, only_open=False))
 
-    def open_events(self, pack: str | None = None) -> list[StoredEvent]:
-        """Return the events that are raised now: what a restarted agent goes on from."""
+    def open_events(self, pack: str | None = None) -> list[Event]:
+        """Return what is raised now, for a restarted agent; their `t` is of another run: None."""
         with self._reading() as conn:
-            return list(history.events(conn, pack, only_open=True))
+            return [
+                Event(
+                    id=event.id,
+                    t=None,
+                    pack=event.pack,
+                    kind=event.kind,
+                    severity=Severity(event.severity),
+                    state=EventState.RAISED,
+                    cell=event.cell,
+                    value=event.value,
+                    limit=event.limit,
+                    unit=event.unit,
+                    text=event.text,
+                )
+                for event in history.events(conn, pack, only_open=True)
+            ]
 
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""
         with self._reading() as conn:
             return list(history.gaps(conn))
 
-    def events_raised(self) -> int:
-        """Return the number of events ever raised here: the last event counter given out."""
+    def event_counter(self) -> int:
+        """Return the number of the last event ever raised here; 0 = none yet."""
         with self._reading():
             return int(self._meta("events"))
 

@@ -69,8 +69,8 @@ def rows(conn: sqlite3.Connection, pack: str | None) -> int:
 
 def events(conn: sqlite3.Connection, pack: str | None, *, only_open: bool) -> Iterator[StoredEvent]:
     """Yield events in the order in which they became known."""
-    for row in conn.execute(_EVENTS, {"pack": pack, "open": only_open}).fetchall():
-        yield StoredEvent(*row[:-1], bool(row[-1]))
+    for *known, is_open in conn.execute(_EVENTS, {"pack": pack, "open": only_open}).fetchall():
+        yield StoredEvent(*known, is_open=bool(is_open))
 
 
 def gaps(conn: sqlite3.Connection) -> Iterator[Gap]:

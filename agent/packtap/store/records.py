@@ -6,9 +6,9 @@ offset is undated. At ingest everything is UTC, with offset 0.
 
 import json
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from packtap.model import Value
 from packtap.wire import SCHEMA, EventMessage, LinkMessage, ReadingsMessage, Topic
@@ -80,6 +80,12 @@ class Draft:
             if uneven:
                 raise ValueError(f"columns {uneven} are not as long as times_ms")
 
+    def dated(self, utc_offset_ms: int) -> Self:
+        """Return it with the offset, unless it has one."""
+        if self.utc_offset_ms is not None:
+            return self
+        return replace(self, utc_offset_ms=utc_offset_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -105,6 +111,10 @@ class Outbox:
     bytes: int
     oldest_ms: int | None
     undated: int
+
+    def as_document(self) -> dict[str, object]:
+        """Return it as JSON keys and values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +185,7 @@ class StoredEvent:
     text: str
     raised_ms: int | None
     cleared_ms: int | None
+    _: KW_ONLY
     is_open: bool
 
 
