@@ -1,0 +1,60 @@
+"""`packtap agent`: the service on the Pi."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+HELP = "the service on the Pi: tap, analyse, store, publish"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration (see packtap config example)",
+    )
+    where.add_argument("--bus", metavar="NAME", help="use /etc/packtap/agent-NAME.toml")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Work until SIGTERM or SIGINT."""
+    from packtap.agent import Agent
+    from packtap.clock import Clock
+    from packtap.config import load_agent
+
+    start_log(verbose=arguments.verbose)
+    path = arguments.config or Path(f"/etc/packtap/agent-{arguments.bus or 'main'}.toml")
+    config = load_agent(path)
+    stop = stop_on_signals()
+    Agent(config, Clock(config.clock)).run(stop)
+    return 0
+
+
+def start_log(*, verbose: bool) -> None:
+    """Send the log to standard error, one event a line; the journal adds its own time."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop

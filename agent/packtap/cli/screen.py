@@ -1,0 +1,141 @@
+"""The live screen that `watch` and `demo` draw from the now-document, 80 columns wide.
+
+Every value stands with its age if it is old; what nobody reported is a dash.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["render"]
+
+_OLD_S: Final = 5.0
+_BAR: Final = 22
+_LOW_MV, _HIGH_MV = 2500, 4300
+_COLOURS: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType:
+    """Return the screen for one now-document.
+
+    Args:
+        now: as `packtap.now_file` holds it.
+        footer: lines below everything.
+    """
+    parts: list[RenderableType] = [_head(now), _pack_line(now), _cells(now)]
+    parts += _events(now)
+    parts.append(_plumbing(now))
+    parts += [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in footer]
+    return Group(*parts)
+
+
+def _head(now: Mapping[str, Any]) -> Text:
+    lines = ", ".join(
+        f"{line['name']} {'up' if line['is_up'] else 'DOWN: ' + line['reason']}"
+        for line in now["lines"]
+    )
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"packtap {now['version']}  ", style="bold")
+    text.append(f"pack {now['pack'] or 'not seen yet'}  {now['mode']}  {lines}")
+    return text
+
+
+def _pack_line(now: Mapping[str, Any]) -> Text:
+    parts = [
+        _quantity(now, "voltage_v", "{:.2f} V"),
+        _current(now),
+        _quantity(now, "soc_pct", "SoC {:.0f} %"),
+        _quantity(now, "temperature_1_c", "{:.0f} °C"),
+        _quantity(now, "temperature_2_c", "{:.0f} °C"),
+        "flags " + (", ".join(now["flags"]) or "-"),
+    ]
+    return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+def _quantity(now: Mapping[str, Any], name: str, form: str) -> str:
+    value = now["values"].get(name)
+    if value is None:
+        return form.partition("{")[0] + "-" + form.partition("}")[2]
+    age = now["ages_s"].get(name)
+    old = f" ({_age(age)} old)" if age is not None and age > _OLD_S else ""
+    return form.format(value) + old
+
+
+def _current(now: Mapping[str, Any]) -> str:
+    value = now["values"].get("current_a")
+    if value is None:
+        return "- A"
+    words = "at rest" if abs(value) < 0.3 else "discharging" if value > 0 else "charging"
+    return f"{abs(value):.1f} A {words}"
+
+
+def _cells(now: Mapping[str, Any]) -> RenderableType:
+    cells = now["values"].get("cell_voltages_mv")
+    if not cells:
+        reason = "a stock ESC never asks for cells; nobody on this bus has read them"
+        return Text(f"cells: not reported ({reason})", style="dim")
+    known = [cell for cell in cells if cell is not None]
+    middle = median(known) if known else 0
+    age = now["ages_s"].get("cell_voltages_mv", 0.0)
+    table = Table(box=None, padding=(0, 1), show_header=False, pad_edge=False)
+    for column in ("right", "left", "right", "right"):
+        table.add_column(justify=column, no_wrap=True)  # type: ignore[arg-type]
+    raised = {event["cell"]: event["severity"] for event in now["events"] if event["cell"]}
+    for number, cell in enumerate(cells, start=1):
+        style = _COLOURS.get(raised.get(number, ""), "")
+        if cell is None:
+            table.add_row(f"cell {number}", "", "-", "", style=style)
+            continue
+        share = max(0.0, min(1.0, (cell - _LOW_MV) / (_HIGH_MV - _LOW_MV)))
+        bar = "█" * round(share * _BAR)
+        table.add_row(
+            f"cell {number}",
+            bar.ljust(_BAR, "·"),
+            f"{cell} mV",
+            f"{cell - middle:+.0f}",
+            style=style,
+        )
+    if age > _OLD_S:
+        return Group(table, Text(f"cells read {_age(age)} ago", style="yellow"))
+    return table
+
+
+def _events(now: Mapping[str, Any]) -> list[RenderableType]:
+    if not now["events"]:
+        return [Text("nothing raised", style="green")]
+    shown = []
+    for event in now["events"][-4:]:
+        since = event["since_s"]
+        text = Text(style=_COLOURS[event["severity"]], overflow="ellipsis", no_wrap=True)
+        text.append(f"{event['severity'].upper()} ")
+        if since is not None:
+            text.append(f"for {_age(since)}: ")
+        text.append(event["text"])
+        shown.append(text)
+    return list(shown)
+
+
+def _plumbing(now: Mapping[str, Any]) -> Text:
+    counters, outbox = now["counters"], now["outbox"]
+    rejects = sum(n for name, n in counters.items() if name.startswith("rejects_"))
+    text = Text(style="dim", no_wrap=True, overflow="ellipsis")
+    text.append(
+        f"frames {counters['frames']}, refused {rejects}, unanswered {counters['unanswered']}; "
+        f"readings {counters['readings']}; outbox {outbox.get('count', '?')}; "
+        f"broker {'connected' if now['uplink']['connected'] else 'not connected'}"
+    )
+    if now["store_trouble"]:
+        text.append(f"; store: {now['store_trouble']}", style="red")
+    return text
+
+
+def _age(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

@@ -1,0 +1,196 @@
+"""What is so now: the latest snapshot of each pack, lines, counters, floor 4.
+
+From it come the now-file's document, the retained messages `state` and `pack`, and the counters of
+the `link` message. A value is shown with its age, and one that nobody reported is not shown.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from ninebot_bms import Reason, Snapshot, by_name, status_flags
+from packtap import __version__
+from packtap.analysis.open_events import OpenEvents
+from packtap.batch import json_value
+from packtap.config import AgentConfig
+from packtap.link import LinkDown, LinkUp
+from packtap.model import Event
+from packtap.poller import Listening, Polling
+from packtap.uplink import UplinkStats
+from packtap.wire import SCHEMA, JsonValue
+
+__all__ = ["Present"]
+
+#: Registers below this index say what the pack is, not how it is. Source: protocol.md section 5.
+_IDENTITY_END: Final = 0x30
+
+
+@dataclass(slots=True)
+class _Line:
+    name: str
+    port: str
+    is_up: bool = False
+    reason: str = "not opened yet"
+
+
+class Present:
+    """Collects what is so now.
+
+    Args:
+        config: who we are.
+        boot_id: of this boot.
+    """
+
+    def __init__(self, config: AgentConfig, boot_id: str) -> None:
+        self._config = config
+        self._boot_id = boot_id
+        self._lines = {line.name: _Line(line.name, line.port) for line in config.lines}
+        self._packs: dict[str, Snapshot] = {}
+        self._pack: str | None = None
+        self._open: tuple[Event, ...] = ()
+        self._complained: set[str] = set()
+        self.readings = 0
+        self.dropped = 0
+
+    def line_changed(self, item: LinkUp | LinkDown) -> None:
+        """Note that a line was opened or lost."""
+        line = self._lines[item.line]
+        line.is_up = isinstance(item, LinkUp)
+        line.reason = "" if isinstance(item, LinkUp) else item.reason
+
+    def snapshot_taken(self, pack: str, snapshot: Snapshot) -> None:
+        """Note the latest snapshot of a pack."""
+        self._pack = pack
+        self._packs = {pack: snapshot} if len(self._packs) > 4 else {**self._packs, pack: snapshot}
+        self.readings += 1
+
+    def events_changed(self, open_events: OpenEvents, pack: str) -> None:
+        """Note what is raised now."""
+        self._open = open_events.of(pack)
+
+    def complain_once(self, topic: str) -> bool:
+        """Return True the first time that this topic is complained about."""
+        first = topic not in self._complained
+        self._complained.add(topic)
+        return first
+
+    def counters(self, bus: Listening | Polling, uplink: UplinkStats) -> dict[str, int | float]:
+        """Return the counters of tap and uplink since the agent started."""
+        counted = bus.counts
+        return {
+            "readings": self.readings,
+            "readings_dropped": self.dropped,
+            "frames": counted.frames,
+            "requests": counted.requests,
+            "replies": counted.replies,
+            "unanswered": counted.unanswered,
+            **{f"rejects_{reason.lower()}": counted.rejects.get(reason, 0) for reason in Reason},
+            "acknowledged": uplink.acked,
+            "refused": uplink.refused,
+        }
+
+    def document(
+        self,
+        now: float,
+        utc_offset_ms: int | None,
+        bus: Listening | Polling,
+        uplink: UplinkStats,
+        outbox: Mapping[str, object],
+        store_trouble: str | None,
+    ) -> dict[str, object]:
+        """Return the now-file's document.
+
+        Args:
+            now: seconds since boot.
+            utc_offset_ms: UTC minus boot time, None while the clock is not known.
+            bus: for its counters.
+            uplink: for its state.
+            outbox: what waits to be sent.
+            store_trouble: why the store takes nothing, None if it does.
+        """
+        snapshot = self._packs.get(self._pack) if self._pack else None
+        return {
+            "v": SCHEMA,
+            "version": __version__,
+            "site": self._config.site,
+            "agent": self._config.agent,
+            "bus": self._config.bus,
+            "mode": self._config.mode,
+            "boot": self._boot_id,
+            "boot_s": round(now, 3),
+            "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
+            "pack": self._pack,
+            "values": {} if snapshot is None else _values(snapshot),
+            "ages_s": {} if snapshot is None else _ages(snapshot, now),
+            "flags": [] if snapshot is None else _flags(snapshot),
+            "cell_count": None if snapshot is None else snapshot.cell_count,
+            "doubts": []
+            if snapshot is None
+            else [{"name": doubt.name, "text": doubt.text} for doubt in snapshot.doubts],
+            "events": [
+                {
+                    "id": event.id,
+                    "kind": event.kind,
+                    "cell": event.cell,
+                    "severity": event.severity.value,
+                    "since_s": None if event.t is None else round(now - event.t, 1),
+                    "text": event.text,
+                }
+                for event in self._open
+            ],
+            "lines": [asdict(line) for line in self._lines.values()],
+            "counters": self.counters(bus, uplink),
+            "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
+            "outbox": dict(outbox),
+            "store_trouble": store_trouble,
+        }
+
+    def retained(self, now: float, utc_offset_ms: int | None) -> Iterator[tuple[str, bytes]]:
+        """Yield the retained messages, kind and payload: `state` and `pack`."""
+        snapshot = self._packs.get(self._pack) if self._pack else None
+        if snapshot is None or self._pack is None:
+            return
+        head: dict[str, object] = {
+            "v": SCHEMA,
+            "agent": self._config.agent,
+            "bus": self._config.bus,
+            "pack": self._pack,
+            "boot": self._boot_id,
+            "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
+        }
+        values = _values(snapshot)
+        yield "state", _json({
+            **head,
+            "mode": self._config.mode,
+            **values,
+            "flags": _flags(snapshot),
+            "events": [event.kind for event in self._open],
+            "age_s": _ages(snapshot, now),
+        })  # fmt: skip
+        identity = {name: value for name, value in values.items() if _is_identity(name)}
+        doubts = [doubt.name for doubt in snapshot.doubts]
+        yield "pack", _json({**head, **identity, "cells": snapshot.cell_count, "doubts": doubts})
+
+
+def _values(snapshot: Snapshot) -> dict[str, JsonValue]:
+    return {name: json_value(value) for name, value in snapshot.values.items() if value is not None}
+
+
+def _ages(snapshot: Snapshot, now: float) -> dict[str, float]:
+    ages = {name: snapshot.age_s(name, now) for name in _values(snapshot)}
+    return {name: round(age, 1) for name, age in ages.items() if age is not None}
+
+
+def _flags(snapshot: Snapshot) -> list[str]:
+    status = snapshot.values.get("status")
+    return list(status_flags(status)) if isinstance(status, int) else []
+
+
+def _is_identity(name: str) -> bool:
+    row = by_name.get(name)
+    return row is not None and row.index < _IDENTITY_END
+
+
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
