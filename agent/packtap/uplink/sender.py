@@ -1,0 +1,393 @@
+"""The thread that empties the outbox, floor 3. Promises stand in the package."""
+
+import contextlib
+import json
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from packtap import __version__
+from packtap.config import MqttConfig
+from packtap.errors import DeliveryError, StoreError
+from packtap.store import Store
+from packtap.uplink.connection import Ack, Connection
+from packtap.uplink.window import Window
+from packtap.wire import Topic
+
+__all__ = ["Uplink", "UplinkStats"]
+
+_log = logging.getLogger("packtap.uplink")
+
+_POLL_S: Final = 0.5
+#: Removals are one transaction a second at most: each is a write on the SD card.
+_REMOVE_EVERY_S: Final = 1.0
+#: The outbox is looked through from its beginning so often when its end is reached: old messages
+#: become ready when their boot is dated.
+_REWIND_EVERY_S: Final = 5.0
+_NO_ANSWER_S: Final = 20.0
+_ASK_EVERY_S: Final = 1.0
+_STORE_RETRY_S: Final = 2.0
+_BACKOFF_S: Final = (1.0, 30.0)
+#: A connection that lived so long was a good one: the next back-off starts small again.
+_GOOD_S: Final = 10.0
+_FAREWELL_S: Final = 1.0
+
+_NOBODY: Final = 0x10
+_FAILURE: Final = 0x80
+#: Refusals that mean this message, not its topic: packet too large, payload format invalid.
+_OF_ONE_MESSAGE: Final = frozenset({0x95, 0x99})
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStats:
+    """State of the delivery and counters since the start.
+
+    Attributes:
+        acked: messages that the broker took.
+        in_flight: sent, not answered yet.
+        refused: refusals by the broker (the messages are kept).
+        unclaimed: messages that nobody subscribed to (kept).
+        connects: connections that the broker accepted.
+        last_error: what went wrong last; None while all is well.
+    """
+
+    connected: bool = False
+    acked: int = 0
+    in_flight: int = 0
+    refused: int = 0
+    unclaimed: int = 0
+    connects: int = 0
+    last_error: str | None = None
+
+
+class Uplink:
+    """Delivers what the store queues; start it once.
+
+    Args:
+        mqtt: the broker.
+        site: name in the topics.
+        agent: name in the topics; with `bus` the client id.
+        bus: name in the topics.
+        store_path: the agent's store; opened by the thread itself.
+        boot: id of this boot, for status and will.
+        utc_ms: UTC milliseconds for the status, None while unknown; called in the thread.
+        settle_s: how long a connection must outlive an acknowledgement.
+        backoff_s: shortest and longest pause between two attempts to connect.
+        no_answer_s: a connection that leaves a message unanswered so long is given up.
+    """
+
+    def __init__(
+        self,
+        mqtt: MqttConfig,
+        *,
+        site: str,
+        agent: str,
+        bus: str,
+        store_path: Path,
+        boot: str,
+        utc_ms: Callable[[], int | None] = lambda: None,
+        settle_s: float = 3.0,
+        backoff_s: tuple[float, float] = _BACKOFF_S,
+        no_answer_s: float = _NO_ANSWER_S,
+    ) -> None:
+        self._mqtt = mqtt
+        self._names = (site, agent, bus)
+        self._store_path = store_path
+        self._boot = boot
+        self._utc_ms = utc_ms
+        self._backoff_s = backoff_s
+        self._no_answer_s = no_answer_s
+        self._window = Window(mqtt.window, settle_s)
+        self._stats = UplinkStats()
+        self._store: Store | None = None
+        self._store_id: str | None = None
+        self._has_store_trouble = False
+        self._said: str | None = None
+        self._complained: set[Topic | None] = set()
+        # When something is due next, monotonic seconds.
+        self._due = dict.fromkeys(("remove", "rewind", "ask", "store"), 0.0)
+        # Shared with other threads: the retained messages under the lock, the rest atomic.
+        self._lock = threading.Lock()
+        self._retained: dict[str, bytes] = {}
+        self._unsent: set[str] = set()
+        self._stop_by: float | None = None
+        self._waker, self._waked = socket.socketpair()
+        self._waker.setblocking(False)
+        self._waked.setblocking(False)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+
+    # For other threads.
+
+    @property
+    def stats(self) -> UplinkStats:
+        """What has happened so far."""
+        return self._stats
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Deliver what is ready and say "offline", both within `timeout` seconds, and end.
+
+        Without a connection it ends at once; everything waits in the outbox.
+        """
+        self._stop_by = time.monotonic() + timeout
+        self._stopped.set()
+        self.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout + _FAREWELL_S)
+        if not self._thread.is_alive():
+            self._waker.close()
+            self._waked.close()
+
+    def retain(self, kind: str, payload: bytes) -> None:
+        """Publish the latest `kind` ("pack", "state", ...), now and after each connect."""
+        with self._lock:
+            self._retained[kind] = payload
+            self._unsent.add(kind)
+        self.wake()
+
+    def wake(self) -> None:
+        """Say that there are new messages."""
+        # Full: it will wake up anyway. Closed: it has ended.
+        with contextlib.suppress(OSError):
+            self._waker.send(b"\0")
+
+    # The thread.
+
+    def _run(self) -> None:
+        pause_s = self._backoff_s[0]
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            status = self._topic("status")
+            connection = Connection(
+                self._mqtt, "-".join(self._names[1:]), status, self._status("offline")
+            )
+            try:
+                self._serve(connection)
+                self._leave(connection)
+                connection.close()
+            except DeliveryError as exc:
+                connection.drop()
+                self._lost(str(exc))
+            except Exception as exc:  # noqa: BLE001 - a mistake here must not end delivery for good
+                connection.drop()
+                _log.exception("uplink stumbled, a new connection follows")
+                self._lost(f"internal error: {exc}")
+            if time.monotonic() - started > _GOOD_S:
+                pause_s = self._backoff_s[0]
+            # Jitter, or a fleet comes back in one moment after an outage of its broker.
+            self._stopped.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            pause_s = min(2 * pause_s, self._backoff_s[1])
+        self._close_store()
+        self._count(connected=False)
+
+    def _serve(self, connection: Connection) -> None:
+        """Deliver until asked to stop.
+
+        Raises:
+            DeliveryError: the connection cannot be made or has ended.
+        """
+        connection.open()
+        self._say(f"connected to broker {self._mqtt.host}:{self._mqtt.port}", logging.INFO)
+        self._count(connected=True, connects=self._stats.connects + 1, last_error=None)
+        self._complained.clear()
+        with self._lock:
+            self._unsent = set(self._retained)
+        connection.publish(self._topic("status"), self._status("online"), retain=True)
+        while True:
+            now = time.monotonic()
+            self._publish_retained(connection)
+            is_empty = self._fill(connection, now)
+            self._remove(connection, now)
+            if self._is_done(now, is_empty=is_empty):
+                return
+            connection.poll(_POLL_S, self._waked)
+            self._take_acks(connection)
+            self._count(in_flight=self._window.in_flight)
+            since = self._window.waiting_since()
+            if since is not None and now - since > self._no_answer_s:
+                raise DeliveryError(f"broker has not answered for {self._no_answer_s:g} s")
+
+    def _is_done(self, now: float, *, is_empty: bool) -> bool:
+        if self._stop_by is None:
+            return False
+        return (is_empty and not self._window.in_flight) or now > self._stop_by
+
+    def _leave(self, connection: Connection) -> None:
+        """Replace "online" by "offline" ourselves and wait until the broker has it."""
+        mid = connection.publish(self._topic("status"), self._status("offline"), retain=True)
+        deadline = time.monotonic() + _FAREWELL_S
+        while time.monotonic() < deadline:
+            connection.poll(0.1)
+            if any(ack.mid == mid for ack in connection.acks):
+                break
+        self._take_acks(connection)
+        self._due["remove"] = 0.0
+        self._remove(connection, time.monotonic())
+
+    def _fill(self, connection: Connection, now: float) -> bool:
+        """Send what fits into the window; True if the outbox has nothing more to send now."""
+        store = self._open_store(now)
+        if store is None:
+            return True
+        window = self._window
+        window.wake_holds(now)
+        while room := min(window.room, connection.room):
+            try:
+                queued = store.pending(window.after_seq, room, window.held(now))
+            except StoreError as exc:
+                self._store_failed(exc, now)
+                return True
+            if not queued:
+                if now >= self._due["rewind"] and window.after_seq:
+                    self._due["rewind"] = now + _REWIND_EVERY_S
+                    window.rewind()
+                return True
+            for message in queued:
+                window.after_seq = message.seq
+                if not window.may_send(message.seq, message.topic, now):
+                    continue
+                topic = str(message.topic)
+                if not connection.fits(topic, message.payload):
+                    self._set_aside(message.seq, "is larger than the broker takes")
+                    window.pass_over(message.seq, now)
+                    continue
+                mid = connection.publish(topic, message.payload)
+                window.sent(message.seq, message.topic, mid, now)
+        return False
+
+    def _publish_retained(self, connection: Connection) -> None:
+        while connection.room:
+            with self._lock:
+                if not self._unsent:
+                    return
+                kind = self._unsent.pop()
+                payload = self._retained[kind]
+            connection.publish(self._topic(kind), payload, retain=True)
+
+    def _take_acks(self, connection: Connection) -> None:
+        now = time.monotonic()
+        while connection.acks:
+            ack = connection.acks.popleft()
+            if ack.reason == 0:
+                self._taken(self._window.acknowledged(ack.mid, now))
+            elif ack.reason < _FAILURE:
+                self._unclaimed(self._window.hold(ack.mid, now))
+            elif ack.reason in _OF_ONE_MESSAGE:
+                self._count(refused=self._stats.refused + 1)
+                seq = self._window.set_aside(ack.mid, now)
+                self._set_aside(seq, f"is refused by the broker ({ack.text})")
+            else:
+                self._refused(self._window.hold(ack.mid, now), ack)
+
+    def _taken(self, topic: Topic | None) -> None:
+        if topic is None:
+            return  # a retained message
+        self._complained.discard(topic)
+        self._count(acked=self._stats.acked + 1)
+        if self._stats.last_error is not None and not self._window.is_holding:
+            self._count(last_error=None)
+
+    def _unclaimed(self, topic: Topic | None) -> None:
+        if topic is None:
+            return  # a retained message: it waits at the broker for whoever comes
+        self._count(unclaimed=self._stats.unclaimed + 1, last_error=f"nobody subscribes to {topic}")
+        if self._is_new(topic):
+            _log.warning("nobody subscribes to %s: kept until somebody does; is ingest up?", topic)
+
+    def _refused(self, topic: Topic | None, ack: Ack) -> None:
+        what = str(topic or "a retained message")
+        error = f"broker refuses {what}: {ack.text}; check its ACL for user {self._names[1]}"
+        self._count(refused=self._stats.refused + 1, last_error=error)
+        if self._is_new(topic):
+            _log.error("%s; messages are kept and tried again", error)
+
+    def _remove(self, connection: Connection, now: float) -> None:
+        """Take settled messages out of the outbox, now and then."""
+        if now >= self._due["ask"] and self._window.wants_word(connection.heard_at, now):
+            self._due["ask"] = now + _ASK_EVERY_S
+            connection.ask()
+        if now < self._due["remove"] or self._store is None:
+            return
+        seqs = self._window.settled(connection.heard_at)
+        if not seqs:
+            return
+        self._due["remove"] = now + _REMOVE_EVERY_S
+        try:
+            self._store.settle(seqs)
+        except StoreError as exc:
+            self._store_failed(exc, now)
+        else:
+            self._window.removed(seqs)
+
+    def _lost(self, reason: str) -> None:
+        self._say(f"{reason}; readings wait in the store", logging.WARNING)
+        culprit = self._window.lost(time.monotonic())
+        if culprit is not None:
+            self._set_aside(culprit, "was never answered, three connections ended with it")
+        self._count(connected=False, in_flight=0, last_error=reason)
+
+    def _open_store(self, now: float) -> Store | None:
+        if self._store is None and now >= self._due["store"]:
+            try:
+                self._store = Store.open(self._store_path)
+            except StoreError as exc:
+                self._store_failed(exc, now)
+                return None
+            if self._has_store_trouble:
+                self._has_store_trouble = False
+                self._say("the outbox can be used again", logging.INFO)
+                self._count(last_error=None)
+            if self._store.store_id != self._store_id:
+                # Another file stands there: its seqs mean other messages.
+                self._window.forget()
+                self._store_id = self._store.store_id
+        return self._store
+
+    def _store_failed(self, exc: StoreError, now: float) -> None:
+        self._say(f"the outbox cannot be used: {exc}", logging.ERROR)
+        self._count(last_error=str(exc))
+        self._has_store_trouble = True
+        self._close_store()
+        self._due["store"] = now + _STORE_RETRY_S
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _set_aside(self, seq: int | None, why: str) -> None:
+        _log.error("message %s %s: kept, tried again later", seq or "(retained)", why)
+        self._count(last_error=f"a message {why}")
+
+    def _is_new(self, topic: Topic | None) -> bool:
+        is_new = topic not in self._complained
+        self._complained.add(topic)
+        return is_new
+
+    def _say(self, text: str, level: int) -> None:
+        """Log a change of state once, however often it is seen again."""
+        if text != self._said:
+            _log.log(level, "%s", text)
+        self._said = text
+
+    def _count(self, **changes: bool | int | str | None) -> None:
+        self._stats = replace(self._stats, **changes)  # type: ignore[arg-type]
+
+    def _topic(self, kind: str) -> str:
+        return str(Topic(*self._names, kind))
+
+    def _status(self, status: str) -> bytes:
+        document: dict[str, object] = {"status": status, "boot": self._boot}
+        if status == "online":
+            document |= {"version": __version__, "t": self._utc_ms()}
+        return json.dumps(document, separators=(",", ":")).encode()
