@@ -1,0 +1,21 @@
+"""Serial lines, floor 3: bytes with the time at which they were read, and nothing else.
+
+The door of pyserial. `SerialLine` is one open port; `LineReader` is the thread that keeps one open,
+through unplugging too, and fills an `Inbox`. Nothing is ever sent but a read request to a battery,
+and that only on a line opened with `transmit=True` (guarantee 2 of the design).
+"""
+
+from packtap.link.line import COALESCE_S, SerialLine, list_ports
+from packtap.link.reader import Inbox, LineReader, LinkDown, LinkItem, LinkUp, Received
+
+__all__ = [
+    "COALESCE_S",
+    "Inbox",
+    "LineReader",
+    "LinkDown",
+    "LinkItem",
+    "LinkUp",
+    "Received",
+    "SerialLine",
+    "list_ports",
+]

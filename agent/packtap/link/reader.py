@@ -1,0 +1,191 @@
+"""The thread that keeps one line open and reads it, floor 3.
+
+One straight loop: open, read, and after a loss try again with growing patience. A device named by
+its by-id path is found again under whatever ttyUSB number it returns. Every change of state is one
+item in the inbox and one line in the log, however long it lasts.
+"""
+
+import logging
+import queue
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from packtap.errors import LinkError
+from packtap.link.line import SerialLine
+
+__all__ = ["Inbox", "LineReader", "LinkDown", "LinkItem", "LinkUp", "Received"]
+
+_log = logging.getLogger("packtap.link")
+
+_FIRST_RETRY_S: Final = 0.5
+_LAST_RETRY_S: Final = 5.0
+_STOP_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one read returned.
+
+    Attributes:
+        line: name of the line.
+        t: boot time at the end of the read, seconds.
+        data: never empty.
+    """
+
+    line: str
+    t: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The line is open."""
+
+    line: str
+    t: float
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The line is not open, or no longer; the reason is for people."""
+
+    line: str
+    t: float
+    reason: str
+
+
+LinkItem = Received | LinkUp | LinkDown
+
+
+class Inbox(queue.Queue[LinkItem]):
+    """What the lines of a bus received, bounded: putting never waits.
+
+    When nobody takes anything the oldest bytes go, and are counted. Changes of state stay: whoever
+    wakes up must not take a dead line for a quiet one.
+
+    Args:
+        limit: most items; 10 000 are more than a minute and a half of two busy lines.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        super().__init__()
+        self._limit = limit
+        self._dropped: Counter[str] = Counter()
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Bytes dropped by line; without a line that lost none."""
+        return MappingProxyType(self._dropped)
+
+    def _put(self, item: LinkItem) -> None:
+        # Called by Queue.put with its lock held: the documented place for another organisation.
+        waiting: deque[LinkItem] = self.queue
+        if len(waiting) >= self._limit:
+            # Nearly always the first; changes of state come at most twice a second.
+            index = next(
+                (index for index, old in enumerate(waiting) if isinstance(old, Received)), 0
+            )
+            oldest = waiting[index]
+            if isinstance(oldest, Received):
+                self._dropped[oldest.line] += len(oldest.data)
+            del waiting[index]
+        waiting.append(item)
+
+
+class LineReader(threading.Thread):
+    """Keeps one line open and puts what it says into the inbox.
+
+    Args:
+        name: of the line.
+        port: a device or a URL, see `SerialLine`.
+        baud: bits per second.
+        inbox: shared by the lines of a bus.
+        clock: gives boot time in seconds.
+        transmit: allow read requests to be sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        port: str,
+        baud: int,
+        inbox: Inbox,
+        *,
+        clock: Callable[[], float],
+        transmit: bool = False,
+    ) -> None:
+        super().__init__(name=f"link-{name}", daemon=True)
+        self._inbox = inbox
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._line = SerialLine(name, port, baud, transmit=transmit, wait=self._stopping.wait)
+        #: Held while a request goes out and while the port is closed: never both.
+        self._sending = threading.Lock()
+        self._reason: str | None = None
+
+    def run(self) -> None:
+        """Read until stopped. Not called directly: `start` it."""
+        patience_s = _FIRST_RETRY_S
+        while not self._stopping.is_set():
+            try:
+                self._open()
+                while not self._stopping.is_set():
+                    if data := self._line.read():
+                        self._inbox.put(Received(self._line.name, self._clock(), data))
+                        patience_s = _FIRST_RETRY_S
+            except LinkError as error:
+                self._close()
+                self._note_down(str(error))
+                self._stopping.wait(patience_s)
+                # Reset by bytes only: a port that opens and fails at once is not tried for ever
+                # at the first pace.
+                patience_s = min(2 * patience_s, _LAST_RETRY_S)
+        self._close()
+
+    def send(self, data: bytes) -> None:
+        """Send one read request.
+
+        Raises:
+            LinkError: the line is down or only listens, or these bytes are no read request.
+        """
+        with self._sending:
+            self._line.send(data)
+
+    def stop(self) -> None:
+        """End the thread and give the port back, within a second.
+
+        A connection to a network tap that is just being made is given up by its own time-out; the
+        thread then ends by itself and holds nobody up.
+        """
+        self._stopping.set()
+        if self.is_alive():
+            self.join(_STOP_S)
+
+    def _open(self) -> None:
+        others = self._line.open()
+        self._reason = None
+        self._inbox.put(LinkUp(self._line.name, self._clock(), self._line.device))
+        _log.info("%s: open: %s at %d baud", self._line.name, self._line.device, self._line.baud)
+        if others:
+            _log.warning(
+                "%s: %s is also open in %s, which takes bytes away from packtap",
+                self._line.name,
+                self._line.port,
+                ", ".join(others),
+            )
+
+    def _close(self) -> None:
+        with self._sending:
+            self._line.close()
+
+    def _note_down(self, reason: str) -> None:
+        if reason == self._reason or self._stopping.is_set():
+            return
+        self._reason = reason
+        self._inbox.put(LinkDown(self._line.name, self._clock(), reason))
+        _log.warning("%s", reason)
