@@ -105,7 +105,7 @@ def serial_kind(serial: str | None) -> SerialKind:
         return SerialKind.FACTORY
     if serial.startswith(_REPLACEMENT_PREFIX):
         return SerialKind.REPLACEMENT
-    is_number = serial.isalnum() and len(serial) == _SERIAL_LENGTH
+    is_number = serial.isascii() and serial.isalnum() and len(serial) == _SERIAL_LENGTH
     if not is_number or len(set(serial)) < _MIN_DIFFERENT:
         return SerialKind.PLACEHOLDER
     return SerialKind.VENDOR
