@@ -1,0 +1,212 @@
+"""Payload -> message, or the reason why not. Nothing that a broker delivers can raise out of here.
+
+Three layers, each refusing with a reason: the topic (who may have sent this: the broker allows a
+device its own name only), the JSON (msgspec, strictly against the dataclasses of `packtap.wire`),
+and the content (bounds, times, columns, types of known rows).
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from packtap.ingest.sinks import Decoded, QueuedMessage, Refused
+from packtap.model import EventState, Severity
+from packtap.points import wrong_counter, wrong_value
+from packtap.wire import (
+    QUEUED_KINDS,
+    RETAINED_KINDS,
+    SCHEMA,
+    EventMessage,
+    JsonValue,
+    LinkMessage,
+    ReadingsMessage,
+    Topic,
+    parse_topic,
+)
+
+__all__ = ["MAX_PAYLOAD", "decode"]
+
+MAX_PAYLOAD: Final = 4 * 2**20  #: bytes; 10000 readings with ten cells are about 2 MB
+MAX_READINGS: Final = 10_000
+MAX_COLUMNS: Final = 256
+MAX_TEXT: Final = 256  #: characters of a name or value
+MAX_SENTENCE: Final = 2000  #: characters of the sentence of an event
+MAX_CELLS: Final = 16
+MAX_INTEGER: Final = 2**63 - 1  #: what the stores can hold
+
+EARLIEST_MS: Final = 1_577_836_800_000  #: 2020-01-01: before it no packtap existed
+LATEST_MS: Final = 4_102_444_800_000  #: 2100-01-01: the bound if this machine has no clock itself
+AHEAD_MS: Final = 86_400_000  #: one day: a device's clock may be a little ahead of ours
+
+_NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_ROW = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+_VERSION: Final = msgspec.json.Decoder(_Version, strict=True)
+_DECODERS: Final[dict[str, Callable[[bytes], QueuedMessage]]] = {
+    "readings": msgspec.json.Decoder(ReadingsMessage, strict=True).decode,
+    "event": msgspec.json.Decoder(EventMessage, strict=True).decode,
+    "link": msgspec.json.Decoder(LinkMessage, strict=True).decode,
+}
+
+
+def decode(topic: str, payload: bytes, now_ms: int) -> Decoded | None:
+    """Return the valid message, or None for a kind that is not stored (status, pack, state).
+
+    Args:
+        topic: where it was published.
+        payload: its bytes.
+        now_ms: this machine's UTC milliseconds.
+
+    Raises:
+        Refused: it will never be valid; the reason says why.
+    """
+    names = parse_topic(topic)
+    if names is None or not all(
+        _NAME.fullmatch(name) for name in (names.site, names.agent, names.bus, names.kind)
+    ):
+        raise Refused("the topic is not packtap/v1/<site>/<agent>/<bus>/<kind>")
+    if names.kind in RETAINED_KINDS:
+        return None
+    if names.kind not in QUEUED_KINDS:
+        raise Refused(f"kind {names.kind!r} is not known to this version: update packtap ingest")
+    if len(payload) > MAX_PAYLOAD:
+        raise Refused(f"{len(payload)} bytes, at most {MAX_PAYLOAD} are taken")
+    message = _parse(names.kind, payload)
+    _check_sender(names, message)
+    _check_times(message.t, now_ms)
+    if isinstance(message, ReadingsMessage):
+        _check_columns(message)
+    elif isinstance(message, EventMessage):
+        _check_event(message)
+    else:
+        _check_counters(message)
+    return Decoded(names, message)
+
+
+def _parse(kind: str, payload: bytes) -> QueuedMessage:
+    try:
+        version = _VERSION.decode(payload).v
+        if version > SCHEMA:
+            raise Refused(
+                f"schema {version} is newer than {SCHEMA}, which is known here: "
+                "update packtap ingest"
+            )
+        if version < 1:
+            raise Refused(f"schema {version} never existed")
+        message = _DECODERS[kind](payload)
+        # A JSON parser silently keeps one of two values of the same key: nobody can say which one
+        # was meant, so such a message is not believed.
+        json.loads(payload, object_pairs_hook=_unique)
+    except (msgspec.DecodeError, ValueError) as exc:
+        raise Refused(f"not a valid {kind} message: {_short(exc)}") from exc
+    except RecursionError as exc:
+        raise Refused(f"not a valid {kind} message: nested too deeply") from exc
+    return message
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:64]!r} stands there twice")
+
+
+def _short(exc: Exception) -> str:
+    text = str(exc)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _check_sender(topic: Topic, message: QueuedMessage) -> None:
+    if (message.agent, message.bus) != (topic.agent, topic.bus):
+        raise Refused(
+            f"the payload says agent {message.agent[:64]!r} bus {message.bus[:64]!r}, the broker "
+            f"says {topic.agent!r} {topic.bus!r}: a device may speak for itself only"
+        )
+    for name in ("pack", "store", "boot"):
+        text = getattr(message, name)
+        if not text.strip() or len(text) > MAX_TEXT:
+            raise Refused(f"{name} has {len(text)} characters, 1-{MAX_TEXT} are allowed")
+    if not 1 <= message.seq <= MAX_INTEGER:
+        raise Refused("seq is not between 1 and 2^63 - 1")
+
+
+def _check_times(times: list[int], now_ms: int) -> None:
+    if not 1 <= len(times) <= MAX_READINGS:
+        raise Refused(f"{len(times)} sample times, 1-{MAX_READINGS} are allowed")
+    latest = now_ms + AHEAD_MS if now_ms > EARLIEST_MS else LATEST_MS
+    before = 0
+    for index, t in enumerate(times):
+        if not EARLIEST_MS <= t <= latest:
+            raise Refused(
+                f"t[{index}] is {str(t)[:24]} ms, not between 2020 and one day from now: "
+                "the clock of the device (or of this machine) is wrong"
+            )
+        if t <= before:
+            raise Refused(f"t[{index}] is not later than the time before it")
+        before = t
+
+
+def _check_columns(message: ReadingsMessage) -> None:
+    if not 1 <= len(message.columns) <= MAX_COLUMNS:
+        raise Refused(f"{len(message.columns)} columns, 1-{MAX_COLUMNS} are allowed")
+    for name, values in message.columns.items():
+        if not _ROW.fullmatch(name):
+            raise Refused(f"column {name[:64]!r} is not the name of a row")
+        if len(values) != len(message.t):
+            raise Refused(f"column {name} has {len(values)} values for {len(message.t)} times")
+        for index, value in enumerate(values):
+            problem = None if value is None else _wrong(name, value)
+            if problem is not None:
+                raise Refused(f"{name}[{index}] {problem}")
+
+
+def _wrong(row: str, value: JsonValue) -> str | None:
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            return f"has {len(value)} characters, at most {MAX_TEXT} are allowed"
+    elif isinstance(value, list):
+        if len(value) > MAX_CELLS:
+            return f"has {len(value)} cells, at most {MAX_CELLS} are allowed"
+        if any(item is not None and abs(item) > MAX_INTEGER for item in value):
+            return "is beyond 64 bits"
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return "is beyond 64 bits"
+    return wrong_value(row, value)
+
+
+def _check_event(message: EventMessage) -> None:
+    if len(message.t) != 1:
+        raise Refused(f"an event has one time, not {len(message.t)}")
+    if not _ROW.fullmatch(message.kind):
+        raise Refused(f"kind {message.kind[:64]!r} is not the name of an event kind")
+    if message.severity not in set(Severity):
+        raise Refused(f"severity {message.severity[:64]!r} is not info, warning or critical")
+    if message.state not in set(EventState):
+        raise Refused(f"state {message.state[:64]!r} is not raised or cleared")
+    if message.cell is not None and not 1 <= message.cell <= MAX_CELLS:
+        raise Refused(f"cell is not between 1 and {MAX_CELLS}")
+    if not message.id or len(message.id) > MAX_TEXT or len(message.unit) > MAX_TEXT:
+        raise Refused(f"id or unit is not 1-{MAX_TEXT} characters long")
+    if len(message.text) > MAX_SENTENCE:
+        raise Refused(f"text has {len(message.text)} characters, at most {MAX_SENTENCE}")
+
+
+def _check_counters(message: LinkMessage) -> None:
+    if len(message.t) != 1:
+        raise Refused(f"a link message has one time, not {len(message.t)}")
+    if not 1 <= len(message.counters) <= MAX_COLUMNS:
+        raise Refused(f"{len(message.counters)} counters, 1-{MAX_COLUMNS} are allowed")
+    for name, value in message.counters.items():
+        if not _ROW.fullmatch(name):
+            raise Refused(f"counter {name[:64]!r} is not the name of a row")
+        problem = "is beyond 64 bits" if abs(value) > MAX_INTEGER else wrong_counter(name, value)
+        if problem is not None:
+            raise Refused(f"counter {name} {problem}")

@@ -1,0 +1,332 @@
+"""The loop between broker and store: three fates for a message, and an acknowledgement after.
+
+A batch is taken, decoded and written. A message that can never be stored goes to the dead letters
+(on disk) with its reason. Then, and only then, everything is acknowledged in the order of arrival.
+While the store (or the disk of the dead letters) takes nothing the batch is kept and tried again
+with growing pauses; the broker goes on holding the rest, and its connection stays up.
+
+When the store refuses a batch of several, each message is written alone once: only the guilty one
+is refused. A refusal of one message has stored its good points and is not tried again.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Final, Protocol
+
+from packtap.errors import StoreError
+from packtap.ingest.dead_letter import DeadLetters, Letter
+from packtap.ingest.decode import decode
+from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Sink, TooLarge
+from packtap.ingest.subscription import Delivery, Limits
+from packtap.wire import ReadingsMessage
+
+__all__ = ["Deliveries", "Ingest", "Stats"]
+
+_log = logging.getLogger(__name__)
+
+_REPORT_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_RETRY_AFTER_S: Final = 300.0
+_REFUSALS_TOLD: Final = 10  #: log lines a minute; a hostile device must not fill the log
+
+
+class Deliveries(Protocol):
+    """What the loop needs of a subscription."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can arrive."""
+
+    def start(self) -> None:
+        """Begin to receive."""
+
+    def stop(self) -> None:
+        """Leave; what was not acknowledged stays with the broker."""
+
+    def take(self, limits: Limits) -> list[Delivery]:
+        """Return what has arrived."""
+
+    def is_current(self, delivery: Delivery) -> bool:
+        """Return whether it can still be acknowledged."""
+
+    def acknowledge(self, delivery: Delivery) -> bool:
+        """Tell the broker to forget it."""
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters since the start.
+
+    Attributes:
+        received: deliveries taken up, redeliveries included.
+        stored: messages stored, and readings the samples in them.
+        ignored: messages of kinds that are not stored (status, pack, state).
+        refused: messages in the dead letters.
+        retries: times that a batch had to be kept for later.
+        acknowledged: deliveries that the broker may forget.
+        waiting: messages here that are neither stored nor refused yet.
+        store: "ok", or why the store takes nothing.
+        connected: whether the broker is there.
+    """
+
+    received: int = 0
+    stored: int = 0
+    readings: int = 0
+    ignored: int = 0
+    refused: int = 0
+    retries: int = 0
+    acknowledged: int = 0
+    waiting: int = 0
+    store: str = "ok"
+    connected: bool = False
+
+    def as_dict(self) -> dict[str, int | str | bool]:
+        """Return the counters by name, for JSON."""
+        return asdict(self)
+
+
+class _Door(StrEnum):
+    """What can be shut for a while."""
+
+    STORE = "the store"
+    LETTERS = "the dead letters"
+
+
+@dataclass(slots=True)
+class _Item:
+    delivery: Delivery
+    decoded: Decoded | None = None
+    refusal: str | None = None
+    settled: bool = False
+    acknowledged: bool = field(default=False)
+
+
+class Ingest:
+    """Moves messages from a subscription into a sink.
+
+    Args:
+        subscription: where they come from.
+        sink: where they go; used from this object's own thread only.
+        letters: where the refused ones go.
+        limits: how much at once.
+        now_ms: this machine's UTC milliseconds.
+    """
+
+    def __init__(
+        self,
+        subscription: Deliveries,
+        sink: Sink,
+        letters: DeadLetters,
+        limits: Limits | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._subscription = subscription
+        self._sink = sink
+        self._letters = letters
+        self._limits = limits or Limits()
+        self._now_ms = now_ms
+        self._stats = Stats()
+        self._reported = Stats()
+        self._report_at = time.monotonic() + _REPORT_S
+        self._failures = 0
+        self._failing_since = 0.0
+        self._failing: _Door | None = None
+        self._door = _Door.STORE
+        self._refusals_told = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+
+    def stats(self) -> Stats:
+        """Return a copy of the counters."""
+        return replace(self._stats, connected=self._subscription.connected)
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop is at work; False after `start` means that it has failed."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._subscription.start()
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.5) -> bool:
+        """Stop; False if a write was still going on after `timeout_s` (it is harmless).
+
+        What is not acknowledged stays with the broker and comes again.
+        """
+        self._stopping.set()
+        self._thread.join(timeout_s)
+        self._subscription.stop()
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                batch = self._subscription.take(self._limits)
+                if batch:
+                    self._settle(batch)
+                self._report_if_due()
+        finally:
+            self._sink.close()
+
+    def _settle(self, batch: Sequence[Delivery]) -> None:
+        """Bring each delivery to its fate and acknowledge it; give up if they all went stale."""
+        items = [self._judge(delivery) for delivery in batch]
+        while True:
+            self._stats.waiting = sum(1 for item in items if not item.settled)
+            try:
+                self._store([item for item in items if not item.settled])
+            except KeptForLater as kept:
+                self._acknowledge(items)
+                self._pause(kept, sum(1 for item in items if not item.settled))
+            else:
+                self._acknowledge(items)
+                break
+            if self._stopping.is_set():
+                break
+            if not any(self._subscription.is_current(item.delivery) for item in items):
+                break  # the broker will deliver them again
+        self._stats.waiting = 0
+
+    def _judge(self, delivery: Delivery) -> _Item:
+        self._stats.received += 1
+        item = _Item(delivery)
+        try:
+            item.decoded = decode(delivery.topic, delivery.payload, self._now_ms())
+        except Refused as refused:
+            item.refusal = refused.reason
+        else:
+            if item.decoded is None:
+                item.settled = True
+                self._stats.ignored += 1
+        return item
+
+    def _store(self, items: Sequence[_Item]) -> None:
+        """Write what is valid, bury what is not; raises KeptForLater with some items settled."""
+        self._bury([item for item in items if item.refusal is not None])
+        self._write([item for item in items if item.refusal is None])
+
+    def _write(self, items: Sequence[_Item]) -> None:
+        batch = [item.decoded for item in items if item.decoded is not None]
+        if not batch:
+            return
+        self._door = _Door.STORE
+        try:
+            self._sink.write(batch)
+        except Refused as refused:
+            self._recovered()
+            if len(items) == 1:
+                items[0].refusal = refused.reason
+                self._bury(items)
+                return
+            middle = len(items) // 2
+            if isinstance(refused, TooLarge):
+                parts = [items[:middle], items[middle:]]
+            else:
+                parts = [[item] for item in items]
+            for part in parts:
+                self._write(part)
+        else:
+            self._recovered()
+            for item in items:
+                item.settled = True
+            self._stats.stored += len(batch)
+            self._stats.readings += sum(
+                len(one.message.t) for one in batch if isinstance(one.message, ReadingsMessage)
+            )
+
+    def _bury(self, items: Sequence[_Item]) -> None:
+        if not items:
+            return
+        letters = [
+            Letter(item.delivery.topic, item.delivery.payload, item.refusal or "") for item in items
+        ]
+        self._door = _Door.LETTERS
+        try:
+            self._letters.append(letters, self._now_ms())
+        except StoreError as exc:
+            raise KeptForLater(str(exc), "make room or repair the disk") from exc
+        self._recovered()
+        for item in items:
+            item.settled = True
+            self._stats.refused += 1
+            self._refusals_told += 1
+            if self._refusals_told <= _REFUSALS_TOLD:
+                topic = item.delivery.topic[:200]
+                _log.warning("refused a message on %s: %s", topic, item.refusal)
+
+    def _acknowledge(self, items: Sequence[_Item]) -> None:
+        """Acknowledge in the order of arrival, up to the first that has no fate yet."""
+        for item in items:
+            if not item.settled:
+                return
+            if not item.acknowledged and self._subscription.acknowledge(item.delivery):
+                self._stats.acknowledged += 1
+            item.acknowledged = True
+
+    def _pause(self, kept: KeptForLater, waiting: int) -> None:
+        self._stats.retries += 1
+        if self._failing is None:
+            self._failing_since = time.monotonic()
+        self._failing = self._door
+        if kept.reason != self._stats.store:
+            self._stats.store = kept.reason
+            _log.warning(
+                "%s: %s; %s. %d messages wait here, the others at the broker; trying again, "
+                "nothing is lost",
+                self._door,
+                kept.reason,
+                kept.advice,
+                waiting,
+            )
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 16))
+        # Many ingests must not come back to a store in the same moment.
+        pause_s *= random.uniform(0.5, 1.0)  # noqa: S311
+        if kept.retry_after_s is not None:
+            pause_s = max(pause_s, min(kept.retry_after_s, _LONGEST_RETRY_AFTER_S))
+        self._failures += 1
+        deadline = time.monotonic() + pause_s
+        while not self._stopping.wait(max(0.0, min(1.0, deadline - time.monotonic()))):
+            self._report_if_due()
+            if time.monotonic() >= deadline:
+                return
+
+    def _recovered(self) -> None:
+        """Note that the door just used is open (again)."""
+        if self._failing is not self._door:
+            return
+        _log.info(
+            "%s: works again, after %.0f s", self._door, time.monotonic() - self._failing_since
+        )
+        self._failing = None
+        self._failures = 0
+        self._stats.store = "ok"
+
+    def _report_if_due(self) -> None:
+        """Log one line a minute: what happened in it."""
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + _REPORT_S
+        self._refusals_told = 0
+        stats, before = self.stats(), self._reported
+        self._reported = stats
+        _log.info(
+            "last %.0f s: %d messages (%d readings) stored, %d refused, %d ignored, %d retries; "
+            "store %s, broker %s",
+            _REPORT_S,
+            stats.stored - before.stored,
+            stats.readings - before.readings,
+            stats.refused - before.refused,
+            stats.ignored - before.ignored,
+            stats.retries - before.retries,
+            stats.store,
+            "connected" if stats.connected else "not connected",
+        )

@@ -1,0 +1,74 @@
+"""The seam between ingest and its stores: what is handed over, and how a store says no.
+
+A store has three answers to a batch. It returns: everything is on its disk. It raises `Refused`:
+something in the batch will never be taken (what else was in it may be stored already). It raises
+`KeptForLater`: nothing is known to be stored, and the same batch is worth trying again.
+Writing a message twice must leave the store as writing it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from packtap.errors import DeliveryError
+from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic
+
+__all__ = ["Decoded", "KeptForLater", "QueuedMessage", "Refused", "Sink", "TooLarge"]
+
+QueuedMessage = ReadingsMessage | EventMessage | LinkMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A message that is valid, and the topic that names its sender."""
+
+    topic: Topic
+    message: QueuedMessage
+
+
+class Refused(DeliveryError):  # noqa: N818 - a fate, not a fault of the program
+    """Never to be tried again.
+
+    Args:
+        reason: what is wrong with it, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class TooLarge(Refused):
+    """More at once than the store takes; smaller parts of it may pass."""
+
+
+class KeptForLater(DeliveryError):  # noqa: N818 - likewise
+    """Not now.
+
+    Args:
+        reason: what was seen, without anything that changes from try to try: a change of this
+            text is a change of state and is logged once.
+        advice: what it means and what to try.
+        retry_after_s: seconds that the store asked for; None if it did not.
+    """
+
+    def __init__(self, reason: str, advice: str, retry_after_s: float | None = None) -> None:
+        self.reason = reason
+        self.advice = advice
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{reason}: {advice}")
+
+
+class Sink(Protocol):
+    """A store as ingest sees it; used from one thread."""
+
+    def write(self, batch: Sequence[Decoded]) -> None:
+        """Store the batch durably.
+
+        Raises:
+            Refused: something in it will never be taken.
+            KeptForLater: the batch may be tried again.
+        """
+
+    def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,287 @@
+"""Message -> points, and point -> line protocol, floor 2: what stands in the time-series store.
+
+Measurements `pack`, `cell`, `event` and `link`; tags `site agent bus pack` everywhere. A field's
+name is its row's name, and its type is fixed by its row for ever: a store refuses a field that was
+a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
+
+What a newer agent sends and this version does not know is left out and named in `unknown`.
+
+Line protocol: `measurement,tag=value field=value,field=value time`, time in UTC milliseconds;
+floats plain, whole numbers with a trailing `i`, texts in double quotes. A tag value cannot hold
+every text (no escape for a backslash before a comma, none for a line end): such characters become
+`/` and a space.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from ninebot_bms.errors import Reason
+from ninebot_bms.registers import REGISTERS
+from packtap.model import EventState
+from packtap.wire import EventMessage, JsonValue, LinkMessage, ReadingsMessage, Topic
+
+__all__ = [
+    "FIELDS",
+    "ROWS",
+    "Converted",
+    "FieldType",
+    "FieldValue",
+    "Point",
+    "line_protocol",
+    "points_of",
+    "wrong_counter",
+    "wrong_value",
+]
+
+FieldValue = float | int | str
+
+_MOST_CELLS: Final = 16
+_INT64: Final = 2**63
+
+
+class FieldType(StrEnum):
+    """The type that a field has for ever."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+    TEXT = "text"
+    CELL_NUMBERS = "cell_numbers"  #: the cells concerned, in the store a text: "3,7", "" = none
+    PER_CELL = "per_cell"  #: one whole number a cell; a measurement of its own
+
+
+#: The one row that is a measurement of its own: row -> field of measurement `cell`.
+_PER_CELL: Final = {"cell_voltages_mv": "voltage_mv"}
+
+_BY_PYTHON_TYPE: Final[Mapping[type, FieldType]] = {
+    float: FieldType.FLOAT,
+    int: FieldType.INTEGER,
+    str: FieldType.TEXT,
+    tuple: FieldType.CELL_NUMBERS,
+}
+
+#: Row of a `readings` message -> its type.
+ROWS: Final[Mapping[str, FieldType]] = MappingProxyType(
+    {
+        row.name: FieldType.PER_CELL if row.name in _PER_CELL else _BY_PYTHON_TYPE[row.value_type]
+        for row in REGISTERS
+    }
+)
+
+#: Counters of a `link` message: whole numbers since the start of the agent.
+_COUNTERS: Final = (
+    *("readings", "readings_dropped", "frames", "requests", "replies", "unanswered"),
+    *(f"rejects_{reason.lower()}" for reason in Reason),
+    *("acknowledged", "refused"),
+)
+
+#: Measurement -> field -> type: everything that this module can emit.
+FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
+    {
+        "pack": {name: kind for name, kind in ROWS.items() if kind is not FieldType.PER_CELL},
+        "cell": dict.fromkeys(_PER_CELL.values(), FieldType.INTEGER),
+        "event": {
+            "id": FieldType.TEXT,
+            "state": FieldType.INTEGER,
+            "value": FieldType.FLOAT,
+            "limit": FieldType.FLOAT,
+            "text": FieldType.TEXT,
+        },
+        "link": dict.fromkeys(_COUNTERS, FieldType.INTEGER),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One line of the store.
+
+    Attributes:
+        measurement: `pack`, `cell`, `event` or `link`.
+        tags: name -> text, sorted by name, none empty.
+        fields: name -> value of the field's type, at least one.
+        t_ms: UTC milliseconds.
+    """
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, FieldValue]
+    t_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The points of one message, and the names in it that this version does not know."""
+
+    points: tuple[Point, ...]
+    unknown: frozenset[str]
+
+
+def wrong_value(row: str, value: JsonValue) -> str | None:
+    """Return what is wrong with the value of a known row, None if nothing is.
+
+    Args:
+        row: name of the row; one that is not known takes every value.
+        value: as it came; None, "not reported", is always right.
+    """
+    kind = ROWS.get(row)
+    if value is None or kind is None or _IS_RIGHT[kind](value):
+        return None
+    return f"is not {_IN_WORDS[kind]}"
+
+
+def wrong_counter(name: str, value: float) -> str | None:
+    """Return what is wrong with the value of a known counter, None if nothing is."""
+    return None if name not in FIELDS["link"] or _is_whole(value) else "is not a whole number"
+
+
+def points_of(topic: Topic, message: ReadingsMessage | EventMessage | LinkMessage) -> Converted:
+    """Return the points of a valid message.
+
+    Args:
+        topic: names the sender; the payload is not asked.
+        message: its values have the types of their rows.
+    """
+    origin = {
+        "agent": topic.agent,
+        "bus": topic.bus,
+        "pack": message.pack,
+        "site": topic.site,
+    }
+    if isinstance(message, ReadingsMessage):
+        return _readings(origin, message)
+    if isinstance(message, EventMessage):
+        return _event(origin, message)
+    return _link(origin, message)
+
+
+def line_protocol(point: Point) -> str:
+    """Return the point as one line without a line end."""
+    tags = "".join(f",{name}={_tag(text)}" for name, text in point.tags.items())
+    fields = ",".join(f"{name}={_literal(value)}" for name, value in point.fields.items())
+    return f"{point.measurement}{tags} {fields} {point.t_ms}"
+
+
+def _readings(origin: Mapping[str, str], message: ReadingsMessage) -> Converted:
+    known = [(name, ROWS[name], column) for name, column in message.columns.items() if name in ROWS]
+    points: list[Point] = []
+    for index, t in enumerate(message.t):
+        fields: dict[str, FieldValue] = {}
+        for name, kind, column in known:
+            value = column[index]
+            if value is None:
+                continue
+            if isinstance(value, list) and kind is FieldType.PER_CELL:
+                points += _cells(origin, _PER_CELL[name], value, t)
+            else:
+                fields[name] = _field(kind, value)
+        if fields:
+            points.append(Point("pack", origin, fields, t))
+    return Converted(tuple(points), frozenset(message.columns.keys() - ROWS.keys()))
+
+
+def _cells(
+    origin: Mapping[str, str], field: str, values: list[int | None], t: int
+) -> Iterator[Point]:
+    for number, value in enumerate(values, start=1):
+        if value is not None:
+            tags = _sorted({**origin, "cell": f"{number:02}"})
+            yield Point("cell", tags, {field: value}, t)
+
+
+def _event(origin: Mapping[str, str], message: EventMessage) -> Converted:
+    tags = {
+        **origin,
+        "cell": f"{message.cell or 0:02}",
+        "kind": message.kind,
+        "severity": message.severity,
+    }
+    fields: dict[str, FieldValue] = {
+        "id": message.id,
+        "state": int(message.state == EventState.RAISED),
+        "text": message.text,
+    }
+    if message.value is not None:
+        fields["value"] = float(message.value)
+    if message.limit is not None:
+        fields["limit"] = float(message.limit)
+    return Converted((Point("event", _sorted(tags), fields, message.t[0]),), frozenset())
+
+
+def _link(origin: Mapping[str, str], message: LinkMessage) -> Converted:
+    fields: dict[str, FieldValue] = {
+        name: int(value) for name, value in message.counters.items() if name in FIELDS["link"]
+    }
+    points = (Point("link", origin, fields, message.t[0]),) if fields else ()
+    return Converted(points, frozenset(message.counters.keys() - FIELDS["link"].keys()))
+
+
+def _sorted(tags: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(tags.items()))
+
+
+def _field(kind: FieldType, value: JsonValue) -> FieldValue:
+    if isinstance(value, list):
+        return ",".join(str(number) for number in value)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise ValueError("None is not reported, and has no field")
+    return float(value) if kind is FieldType.FLOAT else int(value)
+
+
+def _is_whole(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and value == value // 1 and abs(value) < _INT64
+
+
+def _is_number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_text(value: JsonValue) -> bool:
+    return isinstance(value, str)
+
+
+def _is_cell_numbers(value: JsonValue) -> bool:
+    return isinstance(value, list) and all(
+        number is not None and 1 <= number <= _MOST_CELLS for number in value
+    )
+
+
+def _is_per_cell(value: JsonValue) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_CELLS
+
+
+_IS_RIGHT: Final[Mapping[FieldType, Callable[[JsonValue], bool]]] = {
+    FieldType.FLOAT: _is_number,
+    FieldType.INTEGER: _is_whole,
+    FieldType.TEXT: _is_text,
+    FieldType.CELL_NUMBERS: _is_cell_numbers,
+    FieldType.PER_CELL: _is_per_cell,
+}
+_IN_WORDS: Final[Mapping[FieldType, str]] = {
+    FieldType.FLOAT: "a number",
+    FieldType.INTEGER: "a whole number",
+    FieldType.TEXT: "a text",
+    FieldType.CELL_NUMBERS: f"a list of cell numbers, 1-{_MOST_CELLS}",
+    FieldType.PER_CELL: f"a list of at most {_MOST_CELLS} cells",
+}
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_TAG_SPECIAL: Final = re.compile(r"([,= ])")
+
+
+def _tag(text: str) -> str:
+    plain = _CONTROL.sub(" ", text).replace("\\", "/")
+    return _TAG_SPECIAL.sub(r"\\\1", plain)
+
+
+def _literal(value: FieldValue) -> str:
+    if isinstance(value, str):
+        plain = _CONTROL.sub(" ", value)
+        return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value) if isinstance(value, float) else f"{value}i"
