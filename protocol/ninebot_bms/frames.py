@@ -120,16 +120,14 @@ class Frame:
     def is_read_reply(self) -> bool:
         """Does it carry the registers that a read asked for?
 
-        False for a reply of a pack that cannot be cut into 16-bit words. A Ninebot pack may
-        answer with 0x01: a converter of Xiaomi packs does, so a phone app shows its values.
+        False for one that cannot be cut into 16-bit words, as no genuine reply is. A Ninebot pack
+        may answer with 0x01: a converter of Xiaomi packs does, so a phone app shows its values.
         """
         if self.dialect is Dialect.XIAOMI:
             is_reply = self.command == _READ and self.source is not None
         else:
             is_reply = self.command == _READ_REPLY or (self.command == _READ and self.is_from_bms)
-        if not is_reply or not self.is_from_bms:
-            return is_reply
-        return len(self.payload) > 0 and len(self.payload) % 2 == 0
+        return is_reply and len(self.payload) > 0 and len(self.payload) % 2 == 0
 
     @property
     def is_heartbeat_request(self) -> bool:

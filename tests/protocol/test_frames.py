@@ -263,7 +263,8 @@ def test_an_address_of_0x23_is_an_esc_reply_in_xiaomi_and_a_pack_in_ninebot() ->
         (Frame(XIAOMI, BMS, None, 1, 0x30, b"\x01"), False, False),
         (Frame(XIAOMI, BMS, None, 1, 0x30, b""), False, False),
         (Frame(XIAOMI, BMS, None, 4, 0x30, b"\x01\x00"), False, False),
-        (Frame(XIAOMI, ESC, None, 1, 0x10, b"\x01"), False, True),
+        (Frame(XIAOMI, ESC, None, 1, 0x10, b"\x01"), False, False),
+        (Frame(XIAOMI, ESC, None, 1, 0x10, b"\x01\x00"), False, True),
         (Frame(NINEBOT, 0x3D, BMS, 1, 0x30, b"\x0c"), True, False),
         (Frame(NINEBOT, 0x3D, ESC, 1, 0x10, b"\x01"), True, False),
         (Frame(NINEBOT, BMS, 0x3D, 1, 0x30, b"\x0c"), False, False),
@@ -271,7 +272,7 @@ def test_an_address_of_0x23_is_an_esc_reply_in_xiaomi_and_a_pack_in_ninebot() ->
         (Frame(NINEBOT, BMS, 0x3D, 4, 0x30, b"\x0c\x00"), False, True),
         (Frame(NINEBOT, BMS, 0x3D, 4, 0x30, b"\x0c\x00\x00"), False, False),
         (Frame(NINEBOT, BMS, 0x3D, 4, 0x30, b""), False, False),
-        (Frame(NINEBOT, ESC, 0x3D, 4, 0x30, b"\x0c"), False, True),
+        (Frame(NINEBOT, ESC, 0x3D, 4, 0x30, b"\x0c\x00"), False, True),
     ],
     ids=str,
 )
