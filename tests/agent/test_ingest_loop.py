@@ -1,0 +1,299 @@
+"""The three fates, against a broker and a store that misbehave on a script."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from packtap.ingest.dead_letter import DeadLetters
+from packtap.ingest.loop import Ingest
+from packtap.ingest.sinks import Decoded, KeptForLater, Refused, TooLarge
+from packtap.ingest.subscription import Delivery, Limits
+
+NOW = 1763800100000
+DEADLINE_S = 30.0
+
+
+class Broker:
+    """Hands out what it is given in one batch at a time, and remembers acknowledgements."""
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.connection = 1
+        self.acknowledged: list[int] = []
+        self._batches: list[list[Delivery]] = []
+        self._changed = threading.Condition()
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def deliver(self, *payloads: bytes, kind: str = "readings") -> None:
+        topic = f"packtap/v1/workshop/tap-01/main/{kind}"
+        with self._changed:
+            batch = [
+                Delivery(self.connection, mid, 1, topic, payload)
+                for mid, payload in enumerate(payloads, start=1)
+            ]
+            self._batches.append(batch)
+            self._changed.notify_all()
+
+    def lose_connection(self) -> None:
+        with self._changed:
+            self.connection += 1
+
+    def take(self, limits: Limits) -> list[Delivery]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._batches, timeout=0.05)
+            return self._batches.pop(0) if self._batches else []
+
+    def is_current(self, delivery: Delivery) -> bool:
+        return delivery.connection == self.connection
+
+    def acknowledge(self, delivery: Delivery) -> bool:
+        if not self.is_current(delivery):
+            return False
+        self.acknowledged.append(delivery.mid)
+        return True
+
+
+class Store:
+    """Answers each write as the script says; remembers what it was given and what it has."""
+
+    def __init__(self, answer: Callable[[list[int]], None] = lambda seqs: None) -> None:
+        self.answer = answer
+        self.writes: list[list[int]] = []
+        self.has: list[int] = []
+
+    def write(self, batch: Sequence[Decoded]) -> None:
+        seqs = [item.message.seq for item in batch]
+        self.writes.append(seqs)
+        self.answer(seqs)
+        self.has += seqs
+
+    def close(self) -> None: ...
+
+
+def _message(seq: int) -> bytes:
+    return json.dumps(
+        {
+            "v": 1,
+            "agent": "tap-01",
+            "bus": "main",
+            "pack": "p",
+            "store": "s",
+            "boot": "b",
+            "seq": seq,
+            "t": [NOW - 1000 + seq],
+            "columns": {"soc_pct": [seq]},
+        }
+    ).encode()
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Path:
+    return tmp_path / "letters" / "dead.jsonl"
+
+
+@pytest.fixture
+def ingest(broker: Broker, store: Store, letters: Path) -> Iterator[Ingest]:
+    made = Ingest(broker, store, DeadLetters(letters, 2**20), now_ms=lambda: NOW)
+    made.start()
+    yield made
+    assert made.running
+    assert made.stop()
+
+
+def _until(probe: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not probe():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_stored_messages_are_acknowledged_in_the_order_of_arrival(
+    broker: Broker, store: Store, ingest: Ingest
+) -> None:
+    broker.deliver(*map(_message, (3, 1, 2)))
+    _until(lambda: len(broker.acknowledged) == 3)
+    assert broker.acknowledged == [1, 2, 3]
+    assert store.writes == [[3, 1, 2]]
+    assert (ingest.stats().stored, ingest.stats().readings) == (3, 3)
+
+
+def test_nothing_is_acknowledged_before_the_store_has_it(
+    broker: Broker, store: Store, ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    seen_acknowledged: list[int] = []
+
+    def answer(_seqs: list[int]) -> None:
+        seen_acknowledged.append(len(broker.acknowledged))
+        if len(store.writes) < 3:
+            raise KeptForLater("the store answers 503", "wait for it")
+
+    store.answer = answer
+    broker.deliver(*map(_message, (1, 2)))
+    _until(lambda: len(broker.acknowledged) == 2)
+    assert seen_acknowledged == [0, 0, 0]
+    assert store.writes == [[1, 2], [1, 2], [1, 2]]
+    assert ingest.stats().retries == 2
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.startswith("the store: ") for line in told] == [True, True]
+    assert "503; wait for it. 2 messages wait here" in told[0]
+    assert "works again" in told[1]
+
+
+def test_refused_batch_is_written_one_by_one_so_that_only_the_guilty_message_goes(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    def answer(seqs: list[int]) -> None:
+        if 2 in seqs:
+            raise Refused("field type conflict")
+
+    store.answer = answer
+    broker.deliver(*map(_message, (1, 2, 3)))
+    _until(lambda: len(broker.acknowledged) == 3)
+    assert store.writes == [[1, 2, 3], [1], [2], [3]]
+    assert store.has == [1, 3]
+    (letter,) = map(json.loads, letters.read_text().splitlines())
+    assert letter["reason"] == "field type conflict"
+    assert json.loads(letter["payload"])["seq"] == 2
+    assert ingest.stats().refused == 1
+
+
+def test_single_refused_message_is_never_tried_again(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    def answer(_seqs: list[int]) -> None:
+        raise Refused("partial write")
+
+    store.answer = answer
+    broker.deliver(_message(1))
+    _until(lambda: broker.acknowledged == [1])
+    assert store.writes == [[1]]
+    assert len(letters.read_text().splitlines()) == 1
+
+
+def test_batch_that_is_too_large_is_halved_until_it_fits(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    def answer(seqs: list[int]) -> None:
+        if len(seqs) > 1 or seqs == [4]:
+            raise TooLarge("413")
+
+    store.answer = answer
+    broker.deliver(*map(_message, (1, 2, 3, 4)))
+    _until(lambda: len(broker.acknowledged) == 4)
+    assert store.has == [1, 2, 3]
+    assert json.loads(json.loads(letters.read_text())["payload"])["seq"] == 4
+
+
+def test_outage_while_looking_for_the_guilty_message_keeps_the_rest_and_their_order(
+    broker: Broker, store: Store, ingest: Ingest
+) -> None:
+    outages = iter([True, False])
+
+    def answer(seqs: list[int]) -> None:
+        if 1 in seqs:
+            raise Refused("bad")
+        if seqs == [3] and next(outages):
+            raise KeptForLater("gone", "wait")
+
+    store.answer = answer
+    broker.deliver(*map(_message, (1, 2, 3, 4)))
+    _until(lambda: len(broker.acknowledged) == 4)
+    assert broker.acknowledged == [1, 2, 3, 4]
+    assert store.writes == [[1, 2, 3, 4], [1], [2], [3], [3, 4]]
+    assert store.has == [2, 3, 4]
+
+
+def test_invalid_message_among_valid_ones_is_buried_before_it_is_acknowledged(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    broker.deliver(_message(1), b"\xff", _message(2))
+    _until(lambda: len(broker.acknowledged) == 3)
+    assert broker.acknowledged == [1, 2, 3]
+    assert store.writes == [[1, 2]]
+    assert json.loads(letters.read_text())["payload_base64"] == "/w=="
+
+
+def test_message_that_can_be_neither_stored_nor_buried_is_kept(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    letters.parent.write_text("a file where the folder should be")
+    broker.deliver(b"nonsense", _message(1))
+    _until(lambda: ingest.stats().retries > 0)
+    assert broker.acknowledged == []
+    assert "dead letters" in ingest.stats().store
+    letters.parent.unlink()
+    _until(lambda: len(broker.acknowledged) == 2)
+    assert store.has == [1]
+    assert ingest.stats().store == "ok"
+
+
+def test_messages_of_a_lost_connection_are_dropped_here_because_they_come_again(
+    broker: Broker, store: Store, ingest: Ingest
+) -> None:
+    is_down = True
+
+    def answer(_seqs: list[int]) -> None:
+        if is_down:
+            raise KeptForLater("gone", "wait")
+
+    store.answer = answer
+    broker.deliver(_message(1))
+    _until(lambda: ingest.stats().retries > 0)
+    broker.lose_connection()
+    is_down = False
+    broker.deliver(_message(1))
+    _until(lambda: len(broker.acknowledged) == 1)
+    assert set(store.has) == {1}
+
+
+def test_kinds_that_are_not_stored_are_counted_and_acknowledged(
+    broker: Broker, store: Store, ingest: Ingest
+) -> None:
+    broker.deliver(b'{"status":"offline"}', b"", kind="status")
+    _until(lambda: len(broker.acknowledged) == 2)
+    assert store.writes == []
+    assert ingest.stats().ignored == 2
+
+
+def test_stop_ends_a_pause_and_leaves_what_waits_unacknowledged(
+    broker: Broker, store: Store, letters: Path
+) -> None:
+    def answer(_seqs: list[int]) -> None:
+        raise KeptForLater("busy", "wait", retry_after_s=200.0)
+
+    store.answer = answer
+    made = Ingest(broker, store, DeadLetters(letters, 2**20), now_ms=lambda: NOW)
+    made.start()
+    broker.deliver(_message(1))
+    _until(lambda: made.stats().retries == 1)
+    assert made.stop()
+    assert broker.acknowledged == []
+    assert len(store.writes) == 1
+
+
+def test_flood_of_refused_messages_does_not_flood_the_log(
+    broker: Broker, store: Store, ingest: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.deliver(*[b"nonsense"] * 200)
+    _until(lambda: len(broker.acknowledged) == 200)
+    assert len(caplog.records) == 10
+    assert ingest.stats().refused == 200
