@@ -8,7 +8,7 @@ Promises: bytes never raise; memory is bounded; every frame gives one `Seen`, an
 if it carries registers of a pack; the events of one line come in wire order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -83,12 +83,21 @@ class Observer:
     Args:
         reply_timeout_s: a request without a reply for this long is unanswered. Replies come up to
             35 ms late; reading two lines adds up to `skew_s`.
-        skew_s: how much later than the reply its request may be read, on another line.
+        skew_s: how much later than the reply its request may be read, on another line. Of two
+            lines a reply without a request is held back for that long.
+        lines: names of the lines, if they are known beforehand; others are added as they turn up,
+            so that the first reply of all may miss its request.
     """
 
-    def __init__(self, *, reply_timeout_s: float = 0.15, skew_s: float = 0.06) -> None:
+    def __init__(
+        self,
+        *,
+        reply_timeout_s: float = 0.15,
+        skew_s: float = 0.06,
+        lines: Iterable[str | None] = (),
+    ) -> None:
         self._pairing = Pairing(reply_timeout_s, skew_s)
-        self._lines: dict[str | None, _Line] = {}
+        self._lines: dict[str | None, _Line] = {name: _Line() for name in lines}
 
     @property
     def counts(self) -> Mapping[str | None, LineCounts]:
