@@ -22,12 +22,12 @@ from packtap.batch import Batch, reading_of
 from packtap.clock import Clock
 from packtap.config import AgentConfig, PackConfig
 from packtap.errors import StoreError
-from packtap.link import LineReader, LinkDown, LinkUp, Received
-from packtap.model import Event, EventState, Severity
+from packtap.link import Inbox, LineReader, LinkItem, Received
+from packtap.model import Event, EventState
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
 from packtap.present import Present
-from packtap.store import Draft, Store, StoredEvent
+from packtap.store import Draft, Store
 from packtap.tap import Digest, Tap, TapSettings
 from packtap.uplink import Uplink
 
@@ -55,7 +55,7 @@ class Agent:
     def __init__(self, config: AgentConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._inbox: queue.Queue[Received | LinkUp | LinkDown] = queue.Queue(maxsize=10_000)
+        self._inbox = Inbox()
         self._store = Store.open(config.store.path, config.store.max_bytes)
         self._unknown = f"unknown-{config.agent}-{config.bus}"
         self._tap = Tap(
@@ -66,9 +66,7 @@ class Agent:
                 imbalance=_imbalance_limits(config.pack),
             ),
             OpenEvents(
-                self._store.store_id,
-                [_reopened(event) for event in self._store.open_events()],
-                self._store.events_raised(),
+                self._store.store_id, self._store.open_events(), self._store.event_counter()
             ),
         )
         self._readers = [
@@ -94,6 +92,7 @@ class Agent:
             bus=config.bus,
             store_path=config.store.path,
             boot=clock.boot_id,
+            utc_ms=clock.utc_ms,
         )
         self._present = Present(config, clock.boot_id)
         self._now_file = NowFile(config.now_file)
@@ -134,7 +133,7 @@ class Agent:
             self._take(item)
         self._tick(self._clock.boot_s())
 
-    def _take(self, item: Received | LinkUp | LinkDown) -> None:
+    def _take(self, item: LinkItem) -> None:
         if isinstance(item, Received):
             # In the same order as a replay, so that both give the same events.
             self._pass_time(item.t)
@@ -282,10 +281,10 @@ class Agent:
         document = self._present.document(
             now,
             self._clock.utc_offset_ms(),
-            self._bus,
-            self._uplink.stats,
-            self._outbox(),
-            self._store_trouble,
+            bus=self._bus,
+            uplink=self._uplink.stats,
+            outbox=self._outbox(),
+            store_trouble=self._store_trouble,
         )
         try:
             self._now_file.replace(document)
@@ -338,21 +337,4 @@ def _imbalance_limits(pack: PackConfig) -> ImbalanceLimits:
         clear_pct=pack.cell_imbalance_clear_pct,
         rest_current_a=pack.rest_current_a,
         rest_s=pack.rest_s,
-    )
-
-
-def _reopened(event: StoredEvent) -> Event:
-    """Return an event that was open when the agent last stopped; its boot time means nothing now."""
-    return Event(
-        id=event.id,
-        t=None,
-        pack=event.pack,
-        kind=event.kind,
-        severity=Severity(event.severity),
-        state=EventState.RAISED,
-        cell=event.cell,
-        value=event.value,
-        limit=event.limit,
-        unit=event.unit,
-        text=event.text,
     )

@@ -12,10 +12,11 @@ import threading
 import time
 import tty
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from ninebot_bms import Chunk, Dialect
-from ninebot_bms.emulated_esc import EmulatedEsc
+from ninebot_bms.emulated_esc import APP_READS, EmulatedEsc
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.ride import Ride, RidePlan
 
@@ -25,6 +26,7 @@ _BYTE_S: Final = 10 / 115200
 _PIECE: Final = 8  # bytes written at a time: what a UART's buffer hands over
 _AFE_CYCLE_S: Final = 0.25  # the board measures its cells that often
 _IDLE_S: Final = 0.002
+_IDENTITY_S: Final = 10.0
 
 
 class PtyLine:
@@ -101,7 +103,11 @@ class EmulatedScooter:
         self._image.set("manufacture_date", "2024-12-13")
         self._image.set("health_pct", 97)
         self._pack = EmulatedPack(dialect, self._image, seed=plan.seed)
-        self._esc = None if is_bench else EmulatedEsc(dialect, app=app, seed=plan.seed)
+        # Identity again and again, as a fleet box does: a tap may begin to listen at any time.
+        reads = [replace(read, every_s=read.every_s or _IDENTITY_S) for read in APP_READS]
+        self._esc = (
+            None if is_bench else EmulatedEsc(dialect, app=reads if app else False, seed=plan.seed)
+        )
         names = ("bms",) if is_bench else ("esc", "bms")
         self.lines = {name: PtyLine(name) for name in names}
 

@@ -5,44 +5,45 @@ lets the session say which read request is due, and the link sends it. Both take
 received and give bus events; neither has a clock.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final, Protocol
 
-from ninebot_bms import BusEvent, LineCounts, Observer, Reason, Session
+from ninebot_bms import BusEvent, Observer, Reason, Rejected, Reply, Seen, Session, Unanswered
+from ninebot_bms.pairing import asks_pack
 from packtap.errors import LinkError
 from packtap.link import Received
 
-__all__ = ["BusCounts", "Listening", "Polling", "Sender"]
+__all__ = ["Listening", "Polling", "Sender", "Tally"]
 
 #: How often to look for time-outs when nothing else happens, seconds.
 _TICK_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class BusCounts:
-    """What all lines of the bus have carried since the agent started."""
+class Tally:
+    """What the bus has carried since the agent started."""
 
-    frames: int
-    requests: int
-    replies: int
-    unanswered: int  #: without those whose silence is normal
-    rejects: Mapping[Reason, int]
+    def __init__(self) -> None:
+        self.frames = 0  #: of all nodes
+        self.requests = 0  #: for registers of a pack
+        self.replies = 0
+        self.unanswered = 0  #: without those whose silence is normal
+        self.rejects: Counter[Reason] = Counter()
 
-
-def _total(lines: Iterable[LineCounts]) -> BusCounts:
-    counted = tuple(lines)
-    rejects: Counter[Reason] = Counter()
-    for line in counted:
-        rejects.update(line.rejects)
-    return BusCounts(
-        frames=sum(line.frames for line in counted),
-        requests=sum(line.requests for line in counted),
-        replies=sum(line.replies for line in counted),
-        unanswered=sum(line.unanswered - line.excused for line in counted),
-        rejects=rejects,
-    )
+    def count(self, happened: Iterable[BusEvent]) -> None:
+        """Take what happened into account."""
+        for event in happened:
+            match event:
+                case Seen():
+                    self.frames += 1
+                    self.requests += asks_pack(event.frame)
+                case Reply():
+                    self.replies += 1
+                case Unanswered():
+                    self.unanswered += not event.excused
+                case Rejected():
+                    self.rejects[event.reject.reason] += 1
 
 
 class Sender(Protocol):
@@ -56,20 +57,20 @@ class Listening:
     """Receive only: one or two lines."""
 
     def __init__(self) -> None:
-        self.observer = Observer()
-
-    @property
-    def counts(self) -> BusCounts:
-        """What all lines have carried."""
-        return _total(self.observer.counts.values())
+        self.tally = Tally()
+        self._observer = Observer()
 
     def receive(self, received: Received) -> list[BusEvent]:
         """Take bytes of one line."""
-        return self.observer.receive_data(received.data, received.line, received.t)
+        happened = self._observer.receive_data(received.data, received.line, received.t)
+        self.tally.count(happened)
+        return happened
 
     def idle(self, now: float) -> list[BusEvent]:
         """Let time pass: replies that did not come, frames behind a false header."""
-        return self.observer.idle(now)
+        happened = self._observer.idle(now)
+        self.tally.count(happened)
+        return happened
 
     def patience_s(self, now: float) -> float:
         """Return how long the loop may wait for bytes."""
@@ -81,31 +82,27 @@ class Polling:
     """The only master of a bench: asks, and never while another request is outstanding."""
 
     def __init__(self, session: Session, sender: Sender) -> None:
-        self.session = session
+        self.tally = Tally()
+        self._session = session
         self._sender = sender
-
-    @property
-    def counts(self) -> BusCounts:
-        """What the line has carried."""
-        return _total(self.session.counts.values())
 
     def receive(self, received: Received) -> list[BusEvent]:
         """Take bytes, then ask the next question if one is due."""
-        happened = self.session.receive_data(received.data, received.t)
+        happened = self._session.receive_data(received.data, received.t)
+        self.tally.count(happened)
         return happened + self.idle(received.t)
 
     def idle(self, now: float) -> list[BusEvent]:
         """Let time pass: send what is due."""
-        happened = list(self.session.idle(now))
-        request = self.session.next_send(now)
+        happened = self._session.idle(now)
+        self.tally.count(happened)
+        request = self._session.next_send(now)
         if request is not None:
-            try:
+            # While the line is down its reader reopens it; the session times this request out.
+            with contextlib.suppress(LinkError):
                 self._sender.send(request)
-            except LinkError:
-                # The line is down and its reader reopens it; the session times this request out.
-                return happened
         return happened
 
     def patience_s(self, now: float) -> float:
         """Return how long the loop may wait for bytes until a request is due."""
-        return min(_TICK_S, max(0.001, self.session.wake_at(now) - now))
+        return min(_TICK_S, max(0.001, self._session.wake_at(now) - now))

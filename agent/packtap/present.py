@@ -45,7 +45,9 @@ class Present:
     def __init__(self, config: AgentConfig, boot_id: str) -> None:
         self._config = config
         self._boot_id = boot_id
-        self._lines = {line.name: _Line(line.name, line.port) for line in config.lines}
+        self._lines: dict[str, _Line] = {
+            line.name: _Line(line.name, line.port) for line in config.lines
+        }
         self._packs: dict[str, Snapshot] = {}
         self._pack: str | None = None
         self._open: tuple[Event, ...] = ()
@@ -77,7 +79,7 @@ class Present:
 
     def counters(self, bus: Listening | Polling, uplink: UplinkStats) -> dict[str, int | float]:
         """Return the counters of tap and uplink since the agent started."""
-        counted = bus.counts
+        counted = bus.tally
         return {
             "readings": self.readings,
             "readings_dropped": self.dropped,
@@ -85,7 +87,7 @@ class Present:
             "requests": counted.requests,
             "replies": counted.replies,
             "unanswered": counted.unanswered,
-            **{f"rejects_{reason.lower()}": counted.rejects.get(reason, 0) for reason in Reason},
+            **{f"rejects_{reason.lower()}": counted.rejects[reason] for reason in Reason},
             "acknowledged": uplink.acked,
             "refused": uplink.refused,
         }
@@ -94,6 +96,7 @@ class Present:
         self,
         now: float,
         utc_offset_ms: int | None,
+        *,
         bus: Listening | Polling,
         uplink: UplinkStats,
         outbox: Mapping[str, object],

@@ -1,6 +1,6 @@
 """A recording through the same path as live data, floor 4.
 
-The order of steps is that of `packtap.agent`: let the bus's time pass, let the tap's time pass, then
+The order of steps is that of `packtap.agent`: let the bus's time pass, let the tap's time pass,
 take the chunk. Nothing in it asks what time it is, so the same bytes give the same events.
 """
 

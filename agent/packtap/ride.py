@@ -92,11 +92,10 @@ class Ride:
         millivolts = tuple(max(0, round(1000 * v) + flicker((0, 0, 0, 1))) for v in volts)
         low = tuple(n for n, mv in enumerate(millivolts, 1) if mv < 1000 * _CUT_OFF_V)
         soc = max(0.0, min(100.0, sum(self._soc) / len(self._soc)))
-        if not low:
-            self._low_since = None
-        elif self._low_since is None:
+        if low and self._low_since is None:
             self._low_since = self._now
         status = 0x0001
+        # The board latches it: only a charger would take it back, and nobody plugs one in here.
         if self._low_since is not None and self._now - self._low_since > 5:
             status |= 0x0100
         pack_v = sum(volts) - self._current_a * _WIRING_MOHM / 1000

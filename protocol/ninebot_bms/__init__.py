@@ -1,4 +1,9 @@
-"""The scooter battery bus as values, floor 0: sans-IO, construct and the standard library only."""
+"""The scooter battery bus as values, floor 0: sans-IO, construct and the standard library only.
+
+Bytes in, frames of both dialects out (`Framer`); frames in, matched requests and replies out
+(`Observer` for listening, `Session` for a bench); replies in, everything a pack reported out
+(`SnapshotAssembler`). Nothing in this package can build anything but a read request.
+"""
 
 from ninebot_bms.capture import CaptureFormat, CaptureReader, Chunk, format_chunk, read_capture
 from ninebot_bms.commands import MAX_READ, READ, is_read_request, read_request
@@ -16,13 +21,15 @@ from ninebot_bms.frames import (
     checksum,
     parse_frame,
 )
-from ninebot_bms.identity import (
-    Identity,
-    SerialKind,
-    identify,
-    is_factory_serial,
-    serial_date,
-    serial_kind,
+from ninebot_bms.identity import Identity, SerialKind, identify, serial_date
+from ninebot_bms.observer import (
+    BusEvent,
+    LineCounts,
+    Observer,
+    Rejected,
+    Reply,
+    Seen,
+    Unanswered,
 )
 from ninebot_bms.quirks import Doubt
 from ninebot_bms.registers import (
@@ -36,9 +43,8 @@ from ninebot_bms.registers import (
     by_name,
     decode_block,
     decode_esc,
-    esc_block_of,
-    markdown,
 )
+from ninebot_bms.session import DEFAULT_POLLS, Poll, Session, SessionState
 from ninebot_bms.snapshot import Snapshot, SnapshotAssembler
 from ninebot_bms.status import STATUS_FLAGS, StatusFlag, fault_flags, status_flags
 
@@ -47,6 +53,7 @@ __all__ = [
     "BMS2",
     "BMS_ADDRESSES",
     "DASHBOARD",
+    "DEFAULT_POLLS",
     "ESC",
     "ESC_REGISTERS",
     "MAX_PAYLOAD",
@@ -55,6 +62,7 @@ __all__ = [
     "REGISTERS",
     "STATUS_FLAGS",
     "Block",
+    "BusEvent",
     "CaptureFormat",
     "CaptureReader",
     "Chunk",
@@ -66,32 +74,37 @@ __all__ = [
     "FrameError",
     "Framer",
     "Identity",
+    "LineCounts",
     "NinebotError",
+    "Observer",
+    "Poll",
     "Reason",
     "Register",
     "Reject",
+    "Rejected",
+    "Reply",
     "ReplyError",
+    "Seen",
     "SerialKind",
+    "Session",
+    "SessionState",
     "Snapshot",
     "SnapshotAssembler",
     "StatusFlag",
+    "Unanswered",
     "Value",
     "block_of",
     "by_name",
     "checksum",
     "decode_block",
     "decode_esc",
-    "esc_block_of",
     "fault_flags",
     "format_chunk",
     "identify",
-    "is_factory_serial",
     "is_read_request",
-    "markdown",
     "parse_frame",
     "read_capture",
     "read_request",
     "serial_date",
-    "serial_kind",
     "status_flags",
 ]

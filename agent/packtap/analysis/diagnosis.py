@@ -68,9 +68,9 @@ LIKELIHOODS: Final[tuple[Likelihood, ...]] = (
     ),
     _row(
         "bus_noise",
-        "collisions and wiring; says little about the pack",
-        bms_board=0.1, cell_damage=0.05, connection=0.3, moisture=0.1, calibration=0.05,
-        deep_discharge=0.05, none=0.05,
+        "collisions are normal on the one-wire bus of a sound scooter; a loose line adds to them",
+        bms_board=0.2, cell_damage=0.2, connection=0.4, moisture=0.25, calibration=0.2,
+        deep_discharge=0.2, none=0.2,
     ),
     _row(
         "cell_overvoltage",
@@ -135,7 +135,8 @@ def rank_causes(
 
 
 def _evidence(cause: Cause, rows: Iterable[Likelihood]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    speaks_for, speaks_against = [], []
+    speaks_for: list[str] = []
+    speaks_against: list[str] = []
     for row in rows:
         typical = sum(row.given.values()) / len(row.given)
         (speaks_for if row.given[cause] >= typical else speaks_against).append(row.kind)

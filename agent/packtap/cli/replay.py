@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from ninebot_bms import Observer
 from packtap.analysis.diagnosis import RankedCause, rank_causes
@@ -19,9 +18,7 @@ HELP = "a capture through the same analysis as live: events and a diagnosis"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "capture", type=Path, help="a recording of any format, .gz too; - for stdin"
-    )
+    parser.add_argument("capture", help="a recording of any format, .gz too; - for stdin")
     parser.add_argument("--json", action="store_true", help="one object a line, diagnosis last")
     parser.add_argument(
         "--esc-error",
@@ -37,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     observer = Observer()
     tap = Tap(TapSettings(), OpenEvents("replay"))
     seen: list[Event] = []
-    with open_capture(arguments.capture) as capture:
+    with open_capture(arguments.capture, progress=sys.stderr) as capture:
         for digest in replay(capture, tap, observer):
             for event in digest.events:
                 seen.append(event)

@@ -83,7 +83,7 @@ def _cells(now: Mapping[str, Any]) -> RenderableType:
     age = now["ages_s"].get("cell_voltages_mv", 0.0)
     table = Table(box=None, padding=(0, 1), show_header=False, pad_edge=False)
     for column in ("right", "left", "right", "right"):
-        table.add_column(justify=column, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(justify=column, no_wrap=True)
     raised = {event["cell"]: event["severity"] for event in now["events"] if event["cell"]}
     for number, cell in enumerate(cells, start=1):
         style = _COLOURS.get(raised.get(number, ""), "")

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import threading
-from pathlib import Path
 
 from packtap.cli import EXIT_FINE, EXIT_USAGE
 from packtap.errors import CaptureError
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after this long")
     parser.add_argument(
-        "--play", type=Path, metavar="CAPTURE", help="play a recording instead, with its own timing"
+        "--play", metavar="CAPTURE", help="play a recording instead, with its own timing"
     )
     parser.add_argument("--json", action="store_true", help="print the ports as one JSON object")
 

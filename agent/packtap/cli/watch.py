@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if path is None:
         return EXIT_SILENT
     deadline = time.monotonic() + _WAIT_S
-    while (document := read_now(path)) is None:
+    while read_now(path) is None:
         if time.monotonic() > deadline:
             print(
                 f"packtap: no agent writes {path}. Is it running? "
