@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 from packtap.config.agent import AgentConfig, line_problems
 from packtap.config.ingest import IngestConfig
-from packtap.config.structure import Places, Problem, structure
+from packtap.config.problems import Problem
+from packtap.config.structure import Places, structure
 from packtap.errors import ConfigError
 
 __all__ = ["Inspection", "Kind", "inspect_file", "load_agent", "load_ingest", "read_secret"]
@@ -172,7 +173,7 @@ def _toml_words(text: str) -> str:
     """Put the place first: tomllib says "... (at line 3, column 5)" or "(at end of document)"."""
     found = re.fullmatch(r"(.*) \(at (.*)\)", text, re.DOTALL)
     what, where = found.groups() if found else (text, "this file")
-    where = where.replace("end of document", "end of the file")
+    where = where.replace("end of document", "the end of the file")
     if "Invalid value" in what:
         what += " (texts stand in quotes; yes and no are true and false)"
     return f"{where}: this is not TOML: {what}"
