@@ -124,7 +124,7 @@ class Store:
             return []
         texts = [(dump(draft.times_ms), dump(draft.body)) for draft in drafts]
         with self._writing() as conn:
-            self._make_room(sum(len(times) + len(body) for times, body in texts), len(texts))
+            self._make_room(texts)
             seq = int(self._meta("last_seq"))
             for draft, (times, body) in zip(drafts, texts, strict=True):
                 seq += 1
@@ -199,7 +199,7 @@ class Store:
         """
         texts = [(dump(message.t), dump(body_of(message))) for message, _ in items]
         with self._writing() as conn:
-            self._make_room(sum(len(times) + len(body) for times, body in texts), len(texts))
+            self._make_room(texts)
             return [
                 self._insert_received(conn, message, topic, times, body)
                 for (message, topic), (times, body) in zip(items, texts, strict=True)
@@ -277,7 +277,7 @@ class Store:
             is_new = record_event(conn, draft.agent, origin, draft.times_ms[0], draft.body)
             if is_new:
                 conn.execute("UPDATE meta SET value = value + 1 WHERE key = 'events'")
-            trim_events(conn, self._max_bytes or 2**40)
+            self._trim_events(conn)
 
     def _insert_received(
         self, conn: sqlite3.Connection, message: Message, topic: Topic, times: str, body: str
@@ -301,13 +301,17 @@ class Store:
         )
         if kind == "event":
             record_event(conn, topic.agent, origin, message.t[0], body_of(message))
-            trim_events(conn, self._max_bytes or 2**40)
+            self._trim_events(conn)
         return True
 
-    def _make_room(self, text_bytes: int, messages: int) -> None:
+    def _make_room(self, texts: Sequence[tuple[str, str]]) -> None:
         if self._max_bytes is not None:
-            need = text_bytes + messages * _ROW_BYTES + _SPARE_BYTES
+            need = sum(len(times) + len(body) + _ROW_BYTES for times, body in texts) + _SPARE_BYTES
             make_room(self._conn, self._max_bytes, need)
+
+    def _trim_events(self, conn: sqlite3.Connection) -> None:
+        if self._max_bytes is not None:
+            trim_events(conn, self._max_bytes)
 
     def _shrink(self, max_bytes: int) -> None:
         """Bring a file that is larger than a lowered bound down to it."""

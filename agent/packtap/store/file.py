@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from packtap.errors import StoreError
-from packtap.store.schema import migrate, require_current
+from packtap.store.schema import migrate, require_current, stored_version
 
 __all__ = ["mark_damaged", "open_for_reading", "open_for_writing", "store_error"]
 
@@ -118,8 +118,10 @@ def mark_damaged(path: Path) -> None:
 def _open_checked(path: Path, *, is_owner: bool) -> sqlite3.Connection:
     conn = _connect(path, "mode=rwc")
     try:
-        # Before the first table, or it has no effect.
-        conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # First: a file that is not ours must not be touched at all.
+        if stored_version(conn, str(path)) == 0:
+            # Before the first table, or it has no effect; later it would write at each start.
+            conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _switch_to_wal(conn, path)
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")

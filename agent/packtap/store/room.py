@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _SLACK: Final = 100  #: a hundredth of the bound is cleared at once
 _CHUNK: Final = 16  #: messages removed between two looks at the size
 _GIVE_BACK_PAGES: Final = 512
-_BYTES_PER_EVENT: Final = 16 * 1024  #: one cleared event is remembered per so many of the bound
+_BYTES_PER_EVENT: Final = 16 * 1024  #: one event is remembered per so many of the bound
 
 _DELIVERED: Final = """
     SELECT m.id, m.seq FROM message m
@@ -84,10 +84,16 @@ def record_loss(conn: sqlite3.Connection, seqs: Sequence[int]) -> None:
 
 
 def trim_events(conn: sqlite3.Connection, max_bytes: int) -> None:
-    """Forget the oldest cleared events beyond the number that the bound allows."""
+    """Forget the oldest events beyond the number that the bound allows, cleared ones first."""
+    keep = max(max_bytes // _BYTES_PER_EVENT, 16)
     conn.execute(
         "DELETE FROM event WHERE cleared_t IS NOT NULL AND n <= (SELECT max(n) FROM event) - ?",
-        (max(max_bytes // _BYTES_PER_EVENT, 16),),
+        (keep,),
+    )
+    conn.execute(
+        "DELETE FROM event WHERE n IN (SELECT n FROM event WHERE cleared_t IS NULL "
+        "ORDER BY n DESC LIMIT -1 OFFSET ?)",
+        (keep,),
     )
 
 

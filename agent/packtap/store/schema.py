@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from packtap.errors import StoreError
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current", "stored_version"]
 
 #: "pack" in ASCII: tells a packtap store from any other SQLite file.
 APPLICATION_ID: Final = 0x7061636B
@@ -73,7 +73,7 @@ CREATE TABLE event (
     cleared_origin INTEGER REFERENCES origin, cleared_t INTEGER,
     UNIQUE (agent, id)
 );
-CREATE INDEX event_open ON event (agent) WHERE cleared_t IS NULL;
+CREATE INDEX event_open ON event (n) WHERE cleared_t IS NULL;
 CREATE TABLE gap (
     id INTEGER PRIMARY KEY,
     origin INTEGER NOT NULL REFERENCES origin,
@@ -93,11 +93,11 @@ def migrate(conn: sqlite3.Connection, path: str) -> None:
     Raises:
         StoreError: the file is newer than this code, or is no packtap store.
     """
-    while (version := _checked_version(conn, path)) < len(MIGRATIONS):
+    while (version := stored_version(conn, path)) < len(MIGRATIONS):
         conn.execute("BEGIN IMMEDIATE")
         try:
             # Another thread may have been faster: look again under the write lock.
-            if _checked_version(conn, path) == version:
+            if stored_version(conn, path) == version:
                 _apply(conn, version)
             conn.execute("COMMIT")
         except BaseException:
@@ -112,21 +112,28 @@ def require_current(conn: sqlite3.Connection, path: str) -> None:
     Raises:
         StoreError: another version, or no packtap store.
     """
-    if _checked_version(conn, path) < len(MIGRATIONS):
+    if stored_version(conn, path) < len(MIGRATIONS):
         raise StoreError(f"{path}: written by an older packtap: start its agent once to convert it")
 
 
-def _checked_version(conn: sqlite3.Connection, path: str) -> int:
-    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+def stored_version(conn: sqlite3.Connection, path: str) -> int:
+    """Return the number of migrations that the file has had; 0 = it is empty.
+
+    Raises:
+        StoreError: the file is newer than this code, or is no packtap store.
+    """
+    # In this order: another thread may be making the tables between these readings, and what is
+    # not empty any more has its application id.
+    is_empty = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     application = int(conn.execute("PRAGMA application_id").fetchone()[0])
-    if version > len(MIGRATIONS) and application == APPLICATION_ID:
+    if application != APPLICATION_ID and not is_empty:
+        raise StoreError(f"{path}: an SQLite file, but no packtap store: choose another path")
+    version = int(conn.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
         raise StoreError(
             f"{path}: written by a newer packtap (store version {version}, this one knows up to "
             f"{len(MIGRATIONS)}): install that version again, or move the file away"
         )
-    is_empty = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if application != APPLICATION_ID and not is_empty:
-        raise StoreError(f"{path}: an SQLite file, but no packtap store: choose another path")
     return version
 
 
