@@ -310,6 +310,13 @@ def test_a_request_stamped_after_its_reply_but_read_before_it_is_matched() -> No
     assert reply.delay_s is None
 
 
+def test_a_request_stamped_long_after_a_reply_is_not_what_that_reply_answers() -> None:
+    observer = Observer()
+    observer.receive_data(POLL, "esc", 1.5)
+    observer.receive_data(POLLED, "bms", 1.0)
+    assert observer.counts["bms"].matched == 0
+
+
 def test_of_two_held_replies_the_one_of_the_size_asked_for_is_taken() -> None:
     observer = Observer(lines=("esc", "bms"))
     observer.receive_data(xiaomi_reply(0x30, bytes(10)) + POLLED, "bms", 1.0)
@@ -371,6 +378,7 @@ def test_the_heartbeat_of_a_z10_is_a_request_and_its_reply_is_matched() -> None:
         "55aa072065000426270000" + "22ff",  # dashboard to ESC
         "5aa5013d3f011c0164ff",  # a read of another node
         "5aa501203d05750027ff",  # an acknowledged write
+        "55aa0422022001" + "00b6ff",  # a write to a pack
     ],
 )
 def test_other_nodes_frames_are_seen_and_ask_no_pack(raw: str) -> None:
