@@ -106,15 +106,18 @@ class _Task:
         return self.sizes[0]
 
     def start(self, now: float) -> None:
-        """Note that it is being asked; the next time follows from when it was due."""
+        """Note that it is being asked: it keeps its pace, but does not catch up."""
         every_s = self.poll.every_s
-        self.due = inf if every_s is None else max(max(self.due, now - every_s) + every_s, now)
+        if every_s is None:
+            self.due = inf
+        else:
+            self.due = every_s + (self.due if now - self.due < every_s else now)
 
     def succeed(self) -> None:
         self.answered = True
         self.misses = 0
         if self.poll.every_s is None:
-            self.due = inf
+            self.due = inf  # a late reply spares the retry
 
     def fail(self, now: float, last_reply: float) -> None:
         """Decide what follows a request that ran out of time."""
