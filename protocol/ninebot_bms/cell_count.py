@@ -92,7 +92,7 @@ class CellCounter:
             if self._words_read not in _FULL_READS and self._words_read == live + 1:
                 evidence.append(self._words_read)
         most = min(MAX_CELLS, live + _MOST_ADDED)
-        return max(live, *(number for number in evidence if number <= most))
+        return max([live, *(number for number in evidence if number <= most)])
 
 
 def _mapped(report: Report) -> int:

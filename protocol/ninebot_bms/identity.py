@@ -78,8 +78,10 @@ class Identity:
 
 def serial_date(serial: str) -> date | None:
     """Return the date that a vendor serial encodes; None if it encodes none."""
+    if serial.startswith(_UNDATED_PREFIXES) or is_factory_serial(serial):
+        return None
     match = _DATED.fullmatch(serial)
-    if match is None or serial.startswith(_UNDATED_PREFIXES):
+    if match is None:
         return None
     year, month, day = match.groups()
     try:

@@ -8,7 +8,7 @@ Time is passed in, in seconds of whatever clock the caller has; None where the i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms.cell_count import CellCounter, live_cells
@@ -49,7 +49,7 @@ class Snapshot:
     fresh: frozenset[str]
     cell_count: int | None
     doubts: tuple[Doubt, ...]
-    temperatures_raw: Mapping[str, int]
+    temperatures_raw: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def identity(self) -> Identity:
