@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from ninebot_bms.registers_codecs import Value
@@ -95,6 +96,7 @@ def is_factory_serial(serial: str) -> bool:
     return serial == FACTORY_SERIAL
 
 
+@lru_cache(maxsize=64)  # asked of the same serial with every snapshot
 def serial_kind(serial: str | None) -> SerialKind:
     """Return what a serial that has been read is good for.
 
