@@ -36,9 +36,10 @@ _PIECE: Final = 65536
 #: A longer line is cut (hex text) or skipped and counted (every other form).
 _MAX_LINE: Final = 262_144
 #: Line names beyond this many are damage, not wires: each name costs its reader a framer.
-_MAX_NAMES: Final = 64
+_MAX_NAMES: Final = 16
 
-_LINE_END: Final = re.compile(rb"[\r\n\0]+")
+_LINE_ENDS: Final = bytes.maketrans(b"\r\0", b"\n\n")
+_BLANK_LINES: Final = re.compile(rb"\n+")
 _TEXT_START: Final = re.compile(rb"\s*\(-?\d+(?:\.\d*)?\)\s+\S+\s+[0-9A-Fa-f]{2}")
 _HEX_SEPARATORS: Final = b" \t,:;-"
 _HEADERS: Final = (b"\x55\xaa", b"\x5a\xa5")
@@ -182,8 +183,10 @@ def _hex_of(line: bytes) -> bytes:
     return found[0] if found else b""
 
 
-def _split(head: bytes) -> list[bytes]:
-    return _LINE_END.split(head)
+def _split(data: bytes) -> list[bytes]:
+    data = data.translate(_LINE_ENDS)
+    # A gigabyte of filler must not become a thousand million empty lines.
+    return _BLANK_LINES.split(data) if b"\n\n" in data else data.split(b"\n")
 
 
 def _is_utf16(head: bytes) -> bool:

@@ -97,11 +97,11 @@ def hex_bytes(text: str) -> tuple[bytes, bool] | None:
     Returns:
         The bytes, and whether no digit was left over; None if anything else stands in the text.
     """
-    for plain in (text, _BETWEEN_HEX.sub(" ", text)):
-        try:
-            return bytes.fromhex(plain), True
-        except ValueError:
-            continue  # not pairs of digits: take it apart below
+    data = _pairs(text)
+    if data is None:
+        data = _pairs(_BETWEEN_HEX.sub(" ", text))
+    if data is not None:
+        return data, True
     pairs: list[str] = []
     clean = True
     for run in _BETWEEN_HEX.split(text):
@@ -115,6 +115,13 @@ def hex_bytes(text: str) -> tuple[bytes, bool] | None:
             clean = clean and len(run) % 2 == 0
             pairs.append(run[: len(run) & ~1])
     return bytes.fromhex("".join(pairs)), clean
+
+
+def _pairs(text: str) -> bytes | None:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
 
 
 def parse_hex_line(line: bytes) -> ParsedLine:
