@@ -63,6 +63,7 @@ port = "{bms}"
 [mqtt]
 host = "127.0.0.1"
 port = {port}
+keepalive_s = 5
 [store]
 path = "{directory}/agent.db"
 max_mb = 64
@@ -168,19 +169,10 @@ class _Chain:
             return store.rows()
 
     def finish(self) -> None:
-        """End the scooter, let the rest of the chain run dry, end it from the bus to the store."""
+        """End the chain from the bus to the store, so that everything taken can arrive."""
         self.end("scooter")
-        deadline = time.monotonic() + _DRAIN_S
-        while time.monotonic() < deadline:
-            now = self.now()
-            if (
-                now is not None
-                and now["outbox"].get("count") == 0
-                and self.stored() == self.taken()
-            ):
-                break
-            time.sleep(0.1)
         self.end("agent")
+        deadline = time.monotonic() + _DRAIN_S
         while time.monotonic() < deadline and self.stored() < self.taken():
             time.sleep(0.1)
         self.end("ingest")
