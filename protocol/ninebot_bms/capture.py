@@ -30,7 +30,7 @@ from ninebot_bms.capture_saleae import SaleaeTable
 __all__ = ["CaptureFormat", "CaptureReader", "Chunk", "format_chunk", "read_capture"]
 
 #: Bytes looked at, at most, to find the format.
-_HEAD: Final = 4096
+_HEAD: Final = 16_384
 #: Bytes asked of the stream at a time.
 _PIECE: Final = 65536
 #: A longer line is cut (hex text) or skipped and counted (every other form).

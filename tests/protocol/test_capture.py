@@ -166,6 +166,11 @@ class TestFormats:
         assert [chunk.t for chunk in chunks] == [1.0, 2.0, 3.0]
         assert reader.bad_lines == 1
 
+    def test_a_long_preamble_of_comments_does_not_hide_the_format(self) -> None:
+        reader, chunks = read(b"# where, when and how it was recorded\n" * 300 + b"(1.0) bms 55\n")
+        assert chunks == [Chunk(1.0, "bms", b"\x55")]
+        assert (reader.format, reader.bad_lines) == (CaptureFormat.TEXT, 0)
+
     def test_capture_text_with_other_than_hex_is_a_bad_line(self) -> None:
         reader, chunks = read(b"(1.0) bms 00\n(2.0) bms zz\n(3.0) bms ,\n")
         assert [chunk.t for chunk in chunks] == [1.0]
