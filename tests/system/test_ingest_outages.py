@@ -255,22 +255,25 @@ def test_store_refusing_resetting_and_swallowing_connections_gets_everything_in_
 def test_ingest_killed_at_random_moments_loses_nothing_and_stores_nothing_twice(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    messages = ride(240, samples=5)
+    messages = ride(800, samples=5)
+    path = tmp_path / "ingest.db"
     rng = random.Random(7)
+    left_undone = []
     with (
         ingest_process(tmp_path, mosquitto.port) as ingest,
         publishing(mosquitto.port) as publisher,
     ):
         for part in range(4):
-            publisher.send(*messages[part * 60 : part * 60 + 60], wait=False)
+            publisher.send(*messages[part * 200 : part * 200 + 200], wait=False)
             goal = rng.randrange(1, 20)
             eventually(lambda goal=goal: ingest.stats().get("acknowledged", 0) >= goal, "a start")  # type: ignore[misc]
             ingest.kill9()
+            left_undone.append((part + 1) * 1000 - len(_sqlite_soc(path)))
             ingest.start()
         expected = _expected_soc(messages)
-        path = tmp_path / "ingest.db"
         eventually(lambda: len(_sqlite_soc(path)) == len(expected), "every reading", 60)
         assert ingest.terminate() == 0
+    assert max(left_undone) > 0  # it was killed in the middle of its work
     assert _sqlite_soc(path) == expected
 
 
