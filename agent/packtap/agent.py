@@ -84,7 +84,7 @@ class Agent:
         if config.mode == "bench":
             self._bus = Polling(Session(), self._readers[0])
         else:
-            self._bus = Listening()
+            self._bus = Listening(line.name for line in config.lines)
         self._uplink = Uplink(
             config.mqtt,
             site=config.site,

@@ -54,11 +54,15 @@ class Sender(Protocol):
 
 
 class Listening:
-    """Receive only: one or two lines."""
+    """Receive only.
 
-    def __init__(self) -> None:
+    Args:
+        lines: names of the lines, one or two.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
         self.tally = Tally()
-        self._observer = Observer()
+        self._observer = Observer(lines=tuple(lines))
 
     def receive(self, received: Received) -> list[BusEvent]:
         """Take bytes of one line."""

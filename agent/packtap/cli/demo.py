@@ -6,6 +6,8 @@ is simulated and the screen says so.
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import logging
 import signal
@@ -30,6 +32,7 @@ HELP = "everything on this machine: emulated scooter, agent, broker, ingest, liv
 _START_S: Final = 30.0
 _DRAIN_S: Final = 15.0
 _EVERY_S: Final = 0.5
+_PR_SET_PDEATHSIG: Final = 1
 
 _BROKER = """
 id = 0
@@ -106,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run it until Ctrl-C or `--seconds`, then prove that nothing was lost."""
     # Children get their own session: Ctrl-C reaches this process alone, which ends them in order.
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
         if arguments.keep is not None:
@@ -139,6 +142,7 @@ class _Chain:
                 stdout=subprocess.PIPE if name == "scooter" else log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread, and only a system call
             )
         self.children[name] = child
         return child
@@ -188,6 +192,15 @@ class _Chain:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when the demo dies, however it dies (Linux only).
+
+    An orphan would go on reading a pseudo-terminal that later belongs to somebody else.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
