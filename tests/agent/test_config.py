@@ -10,7 +10,7 @@ from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordinary_user import ordinary_user
@@ -678,6 +678,7 @@ def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
         load_agent(file)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_of_a_file_raise_anything_else(data: bytes) -> None:
     # A file of its own for each example, without leaving thousands behind.
@@ -703,6 +704,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_value_under_any_key_is_taken_or_refused_by_its_key(data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(["", "mqtt", "store", "pack", "mqtt.tls", "lines.bms"]))

@@ -24,6 +24,8 @@ __all__ = ["COALESCE_S", "SerialLine", "list_ports"]
 #: 355 ms at 115200 baud, so nothing is lost meanwhile.
 COALESCE_S: Final = 0.02
 _MAX_READ: Final = 4096
+#: Where udev names ports by maker and serial number.
+_BY_ID: Final = Path("/dev/serial/by-id")
 #: A request is 9 or 10 bytes: if the port does not take it within this, it takes nothing.
 _WRITE_TIMEOUT_S: Final = 0.5
 #: A network tap that lost power says nothing: ask it after so many seconds of silence.
@@ -89,7 +91,8 @@ class SerialLine:
                 self.port,
                 baudrate=self.baud,
                 timeout=COALESCE_S,
-                write_timeout=_WRITE_TIMEOUT_S,
+                # pyserial's RFC 2217 client knows no write time-out; its socket has one of 5 s.
+                write_timeout=None if self.port.startswith("rfc2217") else _WRITE_TIMEOUT_S,
                 exclusive=None if self._is_network else True,
             )
         except _port_errors() as error:
@@ -161,8 +164,7 @@ def list_ports() -> list[str]:
     """Return the serial ports that are here; the lasting names under by-id come first."""
     from serial.tools.list_ports import comports  # looks through /sys: only when somebody asks
 
-    by_id = Path("/dev/serial/by-id")
-    lasting = sorted(str(link) for link in by_id.iterdir()) if by_id.is_dir() else []
+    lasting = sorted(str(link) for link in _BY_ID.iterdir()) if _BY_ID.is_dir() else []
     named = {os.path.realpath(link) for link in lasting}
     return lasting + sorted({port.device for port in comports()} - named)
 
