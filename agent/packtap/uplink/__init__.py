@@ -10,9 +10,9 @@ Promises:
   tried again, ever less often, without holding up messages of other topics.
 * Nothing here blocks or stops the agent: one thread of its own, its own hold on the store.
 
-Modules: `window` (pure bookkeeping), `connection` (the only one that knows paho), `sender` (the
-thread). Each connection is a fresh paho client with a clean start, so that nothing is queued or
-sent again behind the back of the outbox.
+Modules: `window` (pure bookkeeping), `connection` (the only one that knows paho), `outbox` (the
+store through its failures), `sender` (the thread). Each connection is a fresh paho client with a
+clean start, so that nothing is queued or sent again behind the back of the outbox.
 """
 
 from packtap.uplink.sender import Uplink, UplinkStats

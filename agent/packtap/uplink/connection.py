@@ -138,12 +138,15 @@ class Connection:
         self._client.unsubscribe("packtap/v1/are-you-there")
         self._check()
 
-    def poll(self, timeout_s: float, wake: socket.socket | None = None) -> None:
+    def poll(self, timeout_s: float, wake: socket.socket | None = None) -> bool:
         """Read, write and keep alive, for at most `timeout_s` if nothing happens.
 
         Args:
             timeout_s: seconds.
             wake: readable when somebody wants the caller's attention; drained here.
+
+        Returns:
+            Whether somebody did.
 
         Raises:
             DeliveryError: the connection has ended; the message says why.
@@ -157,7 +160,8 @@ class Connection:
         readers = [sock] if wake is None else [sock, wake]
         writers = [sock] if self._client.want_write() else []
         ready, writable, _ = select.select(readers, writers, [], 0 if has_bytes else timeout_s)
-        if wake is not None and wake in ready:
+        is_woken = wake is not None and wake in ready
+        if wake is not None and is_woken:
             with contextlib.suppress(BlockingIOError):
                 wake.recv(4096)
         if (sock in ready or has_bytes) and self._client.loop_read() == MQTT_ERR_SUCCESS:
@@ -166,6 +170,7 @@ class Connection:
             self._client.loop_write()
         self._client.loop_misc()
         self._check()
+        return is_woken
 
     def close(self) -> None:
         """Say good-bye, so that the broker does not publish the will."""

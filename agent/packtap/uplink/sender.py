@@ -14,9 +14,9 @@ from typing import Final
 
 from packtap import __version__
 from packtap.config import MqttConfig
-from packtap.errors import DeliveryError, StoreError
-from packtap.store import Store
+from packtap.errors import DeliveryError
 from packtap.uplink.connection import Ack, Connection
+from packtap.uplink.outbox import OutboxAccess
 from packtap.uplink.window import Window
 from packtap.wire import Topic
 
@@ -28,11 +28,10 @@ _POLL_S: Final = 0.5
 #: Removals are one transaction a second at most: each is a write on the SD card.
 _REMOVE_EVERY_S: Final = 1.0
 #: The outbox is looked through from its beginning so often when its end is reached: old messages
-#: become ready when their boot is dated.
+#: become ready when their boot is dated. Being woken does the same.
 _REWIND_EVERY_S: Final = 5.0
 _NO_ANSWER_S: Final = 20.0
 _ASK_EVERY_S: Final = 1.0
-_STORE_RETRY_S: Final = 2.0
 _BACKOFF_S: Final = (1.0, 30.0)
 #: A connection that lived so long was a good one: the next back-off starts small again.
 _GOOD_S: Final = 10.0
@@ -98,20 +97,18 @@ class Uplink:
     ) -> None:
         self._mqtt = mqtt
         self._names = (site, agent, bus)
-        self._store_path = store_path
         self._boot = boot
         self._utc_ms = utc_ms
         self._backoff_s = backoff_s
         self._no_answer_s = no_answer_s
         self._window = Window(mqtt.window, settle_s)
         self._stats = UplinkStats()
-        self._store: Store | None = None
+        self._outbox = OutboxAccess(store_path)
         self._store_id: str | None = None
-        self._has_store_trouble = False
         self._said: str | None = None
         self._complained: set[Topic | None] = set()
         # When something is due next, monotonic seconds.
-        self._due = dict.fromkeys(("remove", "rewind", "ask", "store"), 0.0)
+        self._due = dict.fromkeys(("remove", "rewind", "ask"), 0.0)
         # Shared with other threads: the retained messages under the lock, the rest atomic.
         self._lock = threading.Lock()
         self._retained: dict[str, bytes] = {}
@@ -128,7 +125,8 @@ class Uplink:
     @property
     def stats(self) -> UplinkStats:
         """What has happened so far."""
-        return self._stats
+        trouble = self._outbox.trouble
+        return self._stats if trouble is None else replace(self._stats, last_error=trouble)
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -187,7 +185,7 @@ class Uplink:
             # Jitter, or a fleet comes back in one moment after an outage of its broker.
             self._stopped.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
             pause_s = min(2 * pause_s, self._backoff_s[1])
-        self._close_store()
+        self._outbox.close()
         self._count(connected=False)
 
     def _serve(self, connection: Connection) -> None:
@@ -198,8 +196,9 @@ class Uplink:
         """
         connection.open()
         self._say(f"connected to broker {self._mqtt.host}:{self._mqtt.port}", logging.INFO)
-        self._count(connected=True, connects=self._stats.connects + 1, last_error=None)
-        self._complained.clear()
+        self._count(connected=True, connects=self._stats.connects + 1)
+        if not self._window.is_holding:
+            self._count(last_error=None)
         with self._lock:
             self._unsent = set(self._retained)
         connection.publish(self._topic("status"), self._status("online"), retain=True)
@@ -210,8 +209,12 @@ class Uplink:
             self._remove(connection, now)
             if self._is_done(now, is_empty=is_empty):
                 return
-            connection.poll(_POLL_S, self._waked)
-            self._take_acks(connection)
+            try:
+                if connection.poll(_POLL_S, self._waked):
+                    self._due["rewind"] = 0.0
+            finally:
+                # Some brokers answer "not authorized" and hang up: the answer came first.
+                self._take_acks(connection)
             self._count(in_flight=self._window.in_flight)
             since = self._window.waiting_since()
             if since is not None and now - since > self._no_answer_s:
@@ -236,17 +239,15 @@ class Uplink:
 
     def _fill(self, connection: Connection, now: float) -> bool:
         """Send what fits into the window; True if the outbox has nothing more to send now."""
-        store = self._open_store(now)
-        if store is None:
+        window, outbox = self._window, self._outbox
+        if not outbox.is_ready(now):
             return True
-        window = self._window
+        if outbox.store_id != self._store_id:
+            self._store_id = outbox.store_id
+            window.forget()
         window.wake_holds(now)
         while room := min(window.room, connection.room):
-            try:
-                queued = store.pending(window.after_seq, room, window.held(now))
-            except StoreError as exc:
-                self._store_failed(exc, now)
-                return True
+            queued = outbox.pending(window.after_seq, room, window.held(now), now)
             if not queued:
                 if now >= self._due["rewind"] and window.after_seq:
                     self._due["rewind"] = now + _REWIND_EVERY_S
@@ -275,7 +276,7 @@ class Uplink:
             connection.publish(self._topic(kind), payload, retain=True)
 
     def _take_acks(self, connection: Connection) -> None:
-        now = time.monotonic()
+        now = connection.heard_at
         while connection.acks:
             ack = connection.acks.popleft()
             if ack.reason == 0:
@@ -316,54 +317,26 @@ class Uplink:
         if now >= self._due["ask"] and self._window.wants_word(connection.heard_at, now):
             self._due["ask"] = now + _ASK_EVERY_S
             connection.ask()
-        if now < self._due["remove"] or self._store is None:
+        if now < self._due["remove"]:
             return
         seqs = self._window.settled(connection.heard_at)
         if not seqs:
             return
         self._due["remove"] = now + _REMOVE_EVERY_S
-        try:
-            self._store.settle(seqs)
-        except StoreError as exc:
-            self._store_failed(exc, now)
-        else:
+        if self._outbox.settle(seqs, now):
             self._window.removed(seqs)
 
     def _lost(self, reason: str) -> None:
-        self._say(f"{reason}; readings wait in the store", logging.WARNING)
+        self._count(connected=False, in_flight=0)
+        if self._window.was_refused:
+            # Some brokers hang up after a refusal, which has been said already.
+            _log.debug("%s after a refusal", reason)
+        else:
+            self._say(f"{reason}; readings wait in the store", logging.WARNING)
+            self._count(last_error=reason)
         culprit = self._window.lost(time.monotonic())
         if culprit is not None:
             self._set_aside(culprit, "was never answered, three connections ended with it")
-        self._count(connected=False, in_flight=0, last_error=reason)
-
-    def _open_store(self, now: float) -> Store | None:
-        if self._store is None and now >= self._due["store"]:
-            try:
-                self._store = Store.open(self._store_path)
-            except StoreError as exc:
-                self._store_failed(exc, now)
-                return None
-            if self._has_store_trouble:
-                self._has_store_trouble = False
-                self._say("the outbox can be used again", logging.INFO)
-                self._count(last_error=None)
-            if self._store.store_id != self._store_id:
-                # Another file stands there: its seqs mean other messages.
-                self._window.forget()
-                self._store_id = self._store.store_id
-        return self._store
-
-    def _store_failed(self, exc: StoreError, now: float) -> None:
-        self._say(f"the outbox cannot be used: {exc}", logging.ERROR)
-        self._count(last_error=str(exc))
-        self._has_store_trouble = True
-        self._close_store()
-        self._due["store"] = now + _STORE_RETRY_S
-
-    def _close_store(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
 
     def _set_aside(self, seq: int | None, why: str) -> None:
         _log.error("message %s %s: kept, tried again later", seq or "(retained)", why)

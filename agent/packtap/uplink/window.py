@@ -58,6 +58,7 @@ class Window:
         self._aside: dict[int, float] = {}  # seq -> when it may be tried again
         self._asides: dict[int, float] = {}  # seq -> how long it last had to wait
         self._strikes: dict[int, int] = {}
+        self.was_refused = False  #: something was, since the connection began
 
     @property
     def in_flight(self) -> int:
@@ -115,6 +116,7 @@ class Window:
         Returns:
             The topic; None if `mid` is not one of the messages in flight.
         """
+        self.was_refused = True
         sent = self._in_flight.pop(mid, None)
         if sent is None:
             return None
@@ -130,6 +132,7 @@ class Window:
 
     def set_aside(self, mid: int, now: float) -> int | None:
         """Keep this one message for much later; return its seq."""
+        self.was_refused = True
         sent = self._in_flight.pop(mid, None)
         if sent is None:
             return None
@@ -180,14 +183,16 @@ class Window:
             self.rewind()
 
     def lost(self, now: float) -> int | None:
-        """Begin anew after a connection; what it had not settled waits again.
+        """Begin anew after a connection; what it had not settled waits again, what is held stays.
 
         Returns:
             The seq of a message that is set aside because connections keep dying on it.
         """
         oldest = next(iter(self._in_flight.values()), None)
-        self.forget()
-        if oldest is None:
+        # Some brokers end the connection after a refusal: then the cause is known.
+        is_suspect = oldest is not None and not self.was_refused
+        self._begin_anew()
+        if oldest is None or not is_suspect:
             return None
         strikes = self._strikes.get(oldest.seq, 0) + 1
         self._strikes = {oldest.seq: strikes}
@@ -199,9 +204,17 @@ class Window:
         return oldest.seq
 
     def forget(self) -> None:
-        """Begin anew: nothing is on its way, no topic is held."""
-        # A message set aside stays so: it is to blame, whatever the connection.
+        """Begin anew with another outbox: its seqs mean other messages."""
+        self._begin_anew()
+        self._holds.clear()
+        self._aside.clear()
+        self._asides.clear()
+        self._strikes.clear()
+
+    def _begin_anew(self) -> None:
         self._in_flight.clear()
         self._acknowledged.clear()
-        self._holds.clear()
+        for hold in self._holds.values():
+            hold.probe = None
+        self.was_refused = False
         self.rewind()
