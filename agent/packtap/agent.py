@@ -15,12 +15,11 @@ from typing import Final
 
 from ninebot_bms import Session
 from packtap import __version__
-from packtap.analysis.limits import CellLimits
+from packtap.analysis.configured import cell_limits, imbalance_limits
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.rest import ImbalanceLimits
 from packtap.batch import Batch, reading_of
 from packtap.clock import Clock
-from packtap.config import AgentConfig, PackConfig
+from packtap.config import AgentConfig
 from packtap.errors import StoreError
 from packtap.link import Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState
@@ -62,8 +61,8 @@ class Agent:
             TapSettings(
                 unknown_pack=self._unknown,
                 rested=config.mode == "bench",
-                cell_limits=_cell_limits(config.pack),
-                imbalance=_imbalance_limits(config.pack),
+                cell_limits=cell_limits(config.pack),
+                imbalance=imbalance_limits(config.pack),
             ),
             OpenEvents(
                 self._store.store_id, self._store.open_events(), self._store.event_counter()
@@ -95,6 +94,7 @@ class Agent:
             utc_ms=clock.utc_ms,
         )
         self._present = Present(config, clock.boot_id)
+        self._present.events_changed(self._tap.open_events)
         self._now_file = NowFile(config.now_file)
         self._batches: dict[str, Batch] = {}
         self._last_ms: dict[str, int] = {}
@@ -167,7 +167,7 @@ class Agent:
             _log.log(level, "%s %s %s: %s", event.pack, event.kind, event.state, event.text)
             self._unsaved.append(self._event_draft(event))
         self._save()
-        self._present.events_changed(self._tap.open_events, self._tap.pack)
+        self._present.events_changed(self._tap.open_events)
         self._due["state"] = 0.0
 
     def _tick(self, now: float) -> None:
@@ -255,7 +255,7 @@ class Agent:
         return self._draft("event", event.pack, (round(t * 1000),), body)
 
     def _link_draft(self, now: float) -> Draft:
-        counters = self._present.counters(self._bus, self._uplink.stats)
+        counters = self._present.counters(self._bus, self._uplink.stats, self._inbox.dropped)
         return self._draft("link", self._tap.pack, (round(now * 1000),), {"counters": counters})
 
     def _date_readings(self) -> None:
@@ -283,6 +283,7 @@ class Agent:
             self._clock.utc_offset_ms(),
             bus=self._bus,
             uplink=self._uplink.stats,
+            unread=self._inbox.dropped,
             outbox=self._outbox(),
             store_trouble=self._store_trouble,
         )
@@ -320,21 +321,3 @@ class Agent:
                 "%d messages could not be saved: %s", len(self._unsaved), self._store_trouble
             )
         _log.info("stopped")
-
-
-def _cell_limits(pack: PackConfig) -> CellLimits:
-    return CellLimits(
-        overvoltage_mv=pack.cell_overvoltage_mv,
-        overvoltage_clear_mv=pack.cell_overvoltage_clear_mv,
-        undervoltage_mv=pack.cell_undervoltage_mv,
-        undervoltage_clear_mv=pack.cell_undervoltage_clear_mv,
-    )
-
-
-def _imbalance_limits(pack: PackConfig) -> ImbalanceLimits:
-    return ImbalanceLimits(
-        raise_pct=pack.cell_imbalance_pct,
-        clear_pct=pack.cell_imbalance_clear_pct,
-        rest_current_a=pack.rest_current_a,
-        rest_s=pack.rest_s,
-    )

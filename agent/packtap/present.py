@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from ninebot_bms import Reason, Snapshot, by_name, status_flags
+from ninebot_bms import BMS, BMS2, Reason, Snapshot, by_name, status_flags
 from packtap import __version__
 from packtap.analysis.open_events import OpenEvents
 from packtap.batch import json_value
@@ -48,8 +48,8 @@ class Present:
         self._lines: dict[str, _Line] = {
             line.name: _Line(line.name, line.port) for line in config.lines
         }
-        self._packs: dict[str, Snapshot] = {}
-        self._pack: str | None = None
+        # Address of the pack (a bus may have two) -> its name and its latest snapshot.
+        self._latest: dict[int, tuple[str, Snapshot]] = {}
         self._open: tuple[Event, ...] = ()
         self._complained: set[str] = set()
         self.readings = 0
@@ -63,13 +63,12 @@ class Present:
 
     def snapshot_taken(self, pack: str, snapshot: Snapshot) -> None:
         """Note the latest snapshot of a pack."""
-        self._pack = pack
-        self._packs = {pack: snapshot} if len(self._packs) > 4 else {**self._packs, pack: snapshot}
+        self._latest[snapshot.address] = (pack, snapshot)
         self.readings += 1
 
-    def events_changed(self, open_events: OpenEvents, pack: str) -> None:
-        """Note what is raised now."""
-        self._open = open_events.of(pack)
+    def events_changed(self, open_events: OpenEvents) -> None:
+        """Note what is raised now, on any pack."""
+        self._open = open_events.all()
 
     def complain_once(self, topic: str) -> bool:
         """Return True the first time that this topic is complained about."""
@@ -77,12 +76,21 @@ class Present:
         self._complained.add(topic)
         return first
 
-    def counters(self, bus: Listening | Polling, uplink: UplinkStats) -> dict[str, int | float]:
-        """Return the counters of tap and uplink since the agent started."""
+    def counters(
+        self, bus: Listening | Polling, uplink: UplinkStats, unread: Mapping[str, int]
+    ) -> dict[str, int | float]:
+        """Return the counters of tap and uplink since the agent started.
+
+        Args:
+            bus: for its counters.
+            uplink: for its state.
+            unread: bytes that came faster than they were taken, by line.
+        """
         counted = bus.tally
         return {
             "readings": self.readings,
             "readings_dropped": self.dropped,
+            "bytes_unread": sum(unread.values()),
             "frames": counted.frames,
             "requests": counted.requests,
             "replies": counted.replies,
@@ -99,6 +107,7 @@ class Present:
         *,
         bus: Listening | Polling,
         uplink: UplinkStats,
+        unread: Mapping[str, int],
         outbox: Mapping[str, object],
         store_trouble: str | None,
     ) -> dict[str, object]:
@@ -109,10 +118,11 @@ class Present:
             utc_offset_ms: UTC minus boot time, None while the clock is not known.
             bus: for its counters.
             uplink: for its state.
+            unread: bytes that came faster than they were taken, by line.
             outbox: what waits to be sent.
             store_trouble: why the store takes nothing, None if it does.
         """
-        snapshot = self._packs.get(self._pack) if self._pack else None
+        pack, snapshot = self._main()
         return {
             "v": SCHEMA,
             "version": __version__,
@@ -123,7 +133,7 @@ class Present:
             "boot": self._boot_id,
             "boot_s": round(now, 3),
             "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
-            "pack": self._pack,
+            "pack": pack,
             "values": {} if snapshot is None else _values(snapshot),
             "ages_s": {} if snapshot is None else _ages(snapshot, now),
             "flags": [] if snapshot is None else _flags(snapshot),
@@ -143,37 +153,43 @@ class Present:
                 for event in self._open
             ],
             "lines": [asdict(line) for line in self._lines.values()],
-            "counters": self.counters(bus, uplink),
+            "counters": self.counters(bus, uplink, unread),
             "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
             "outbox": dict(outbox),
             "store_trouble": store_trouble,
         }
 
     def retained(self, now: float, utc_offset_ms: int | None) -> Iterator[tuple[str, bytes]]:
-        """Yield the retained messages, kind and payload: `state` and `pack`."""
-        snapshot = self._packs.get(self._pack) if self._pack else None
-        if snapshot is None or self._pack is None:
-            return
-        head: dict[str, object] = {
-            "v": SCHEMA,
-            "agent": self._config.agent,
-            "bus": self._config.bus,
-            "pack": self._pack,
-            "boot": self._boot_id,
-            "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
-        }
-        values = _values(snapshot)
-        yield "state", _json({
-            **head,
-            "mode": self._config.mode,
-            **values,
-            "flags": _flags(snapshot),
-            "events": [event.kind for event in self._open],
-            "age_s": _ages(snapshot, now),
-        })  # fmt: skip
-        identity = {name: value for name, value in values.items() if _is_identity(name)}
-        doubts = [doubt.name for doubt in snapshot.doubts]
-        yield "pack", _json({**head, **identity, "cells": snapshot.cell_count, "doubts": doubts})
+        """Yield the retained messages, kind and payload: `state` and `pack`, for each pack."""
+        for address, (pack, snapshot) in self._latest.items():
+            suffix = "/bms2" if address == BMS2 else ""
+            head: dict[str, object] = {
+                "v": SCHEMA,
+                "agent": self._config.agent,
+                "bus": self._config.bus,
+                "pack": pack,
+                "boot": self._boot_id,
+                "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
+            }
+            values = _values(snapshot)
+            state = {
+                "mode": self._config.mode,
+                **values,
+                "flags": _flags(snapshot),
+                "events": [event.kind for event in self._open if event.pack == pack],
+                "age_s": _ages(snapshot, now),
+            }
+            yield f"state{suffix}", _json(head | state)
+            identity = {name: value for name, value in values.items() if _is_identity(name)}
+            doubts = [doubt.name for doubt in snapshot.doubts]
+            cells = {"cells": snapshot.cell_count, "doubts": doubts}
+            yield f"pack{suffix}", _json(head | identity | cells)
+
+    def _main(self) -> tuple[str, Snapshot] | tuple[None, None]:
+        """Return the pack at the main address, or whichever there is."""
+        if BMS in self._latest:
+            return self._latest[BMS]
+        return next(iter(self._latest.values()), (None, None))
 
 
 def _values(snapshot: Snapshot) -> dict[str, JsonValue]:

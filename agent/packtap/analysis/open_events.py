@@ -27,6 +27,10 @@ class OpenEvents:
         self._counter = counter
         self._open = {_key(event): event for event in reopened}
 
+    def all(self) -> tuple[Event, ...]:
+        """Return the open events of all packs, oldest first."""
+        return tuple(self._open.values())
+
     def of(self, pack: str) -> tuple[Event, ...]:
         """Return the open events of one pack, oldest first."""
         return tuple(event for event in self._open.values() if event.pack == pack)
