@@ -173,17 +173,30 @@ def _words(exc: ApiException) -> str:
     return text[:_MAX_REASON] or str(exc.reason or "no reason given")
 
 
+#: First match along the chain of causes -> what happened. urllib3 wraps whatever goes wrong while
+#: connecting into NewConnectionError, so the system's own error is looked for first.
+_FAILURES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((ConnectionRefusedError,), "connection refused"),
+    ((urllib3.exceptions.NameResolutionError,), "the name of the host is not known"),
+    ((ConnectionError, urllib3.exceptions.ProtocolError), "connection broken off"),
+    ((urllib3.exceptions.ReadTimeoutError, TimeoutError), "no answer in time"),
+)
+
+
 def _cause(exc: BaseException) -> str:
     """Return the kind of failure, without addresses of objects or changing numbers."""
-    if isinstance(exc, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(exc, urllib3.exceptions.TimeoutError | TimeoutError):
-        return "no answer in time"
+    chain: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for kinds, words in _FAILURES:
+        if any(isinstance(one, kinds) for one in chain):
+            return words
     if isinstance(exc, urllib3.exceptions.SSLError):
         return f"TLS: {' '.join(str(exc).split())[:_MAX_REASON]}"
-    if isinstance(exc, urllib3.exceptions.ProtocolError | ConnectionError):
-        return "connection broken off"
-    return type(exc).__name__
+    system = next((one for one in chain if isinstance(one, OSError) and one.strerror), None)
+    return str(system.strerror) if system is not None else type(exc).__name__
 
 
 def _retry_after_s(headers: Mapping[str, str] | None, now_s: float) -> float | None:
