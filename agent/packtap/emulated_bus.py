@@ -13,6 +13,7 @@ import time
 import tty
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from ninebot_bms import Chunk, Dialect
@@ -20,7 +21,7 @@ from ninebot_bms.emulated_esc import APP_READS, EmulatedEsc
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.ride import Ride, RidePlan
 
-__all__ = ["EmulatedScooter", "PtyLine", "play"]
+__all__ = ["EmulatedScooter", "PtyLine", "Wires", "play"]
 
 _BYTE_S: Final = 10 / 115200
 _PIECE: Final = 8  # bytes written at a time: what a UART's buffer hands over
@@ -70,8 +71,10 @@ class PtyLine:
         os.close(self._slave)
 
 
-class EmulatedScooter:
-    """A rider, a pack and an ESC on two lines; or, for `bench`, a pack alone on one.
+class Wires:
+    """A rider, a pack and an ESC on two wires; or, for a bench, a pack alone on one.
+
+    No terminal and no clock: time is what `step` is told, so a test rides an hour in seconds.
 
     Args:
         plan: pack, rider and what fails.
@@ -108,39 +111,60 @@ class EmulatedScooter:
         self._esc = (
             None if is_bench else EmulatedEsc(dialect, app=reads if app else False, seed=plan.seed)
         )
-        names = ("bms",) if is_bench else ("esc", "bms")
-        self.lines = {name: PtyLine(name) for name in names}
+        self._measures_at = 0.0
+        self.names: Final = ("bms",) if is_bench else ("esc", "bms")
 
-    def run(self, stop: threading.Event) -> None:
-        """Drive it in real time until `stop` is set."""
-        start = time.monotonic()
-        measured_s = -1.0
-        while not stop.is_set():
-            now = time.monotonic() - start
-            if now - measured_s >= _AFE_CYCLE_S:
-                measured_s = now
-                self._ride.advance(now)
-                for name, value in self._ride.registers().items():
-                    self._image.set(name, value)
-            if not self._exchange(now):
-                time.sleep(_IDLE_S)
+    def step(self, now: float, asked: bytes = b"") -> list[tuple[str, bytes]]:
+        """Let it be `now`, seconds from the start; return what has been sent, by line.
 
-    def _exchange(self, now: float) -> bool:
-        """Move the bytes that are due; return whether there were any."""
-        if self._esc is None:
-            asked = self.lines["bms"].read()
-        else:
-            asked = self._esc.next_send(now) or b""
-            if asked:
-                self.lines["esc"].write(asked)
+        Args:
+            now: never earlier than before.
+            asked: what the master of a bench has sent since the step before.
+        """
+        if now >= self._measures_at:
+            self._measures_at = now + _AFE_CYCLE_S
+            self._ride.advance(now)
+            self._image.update(self._ride.registers())
+        sent = []
+        if self._esc is not None and (request := self._esc.next_send(now)):
+            sent.append(("esc", request))
+            asked = request
         if asked:
             self._pack.receive_data(asked, now)
-        answer = self._pack.next_send(now)
-        if answer:
-            self.lines["bms"].write(answer)
+        while answer := self._pack.next_send(now):
+            sent.append(("bms", answer))
             if self._esc is not None:
                 self._esc.receive_data(answer, now)
-        return bool(asked or answer)
+        return sent
+
+    def wake_at(self, now: float) -> float:
+        """Return when the next step has something to do, if nothing is asked before."""
+        esc_at = inf if self._esc is None else self._esc.wake_at(now)
+        return min(self._measures_at, self._pack.wake_at(now), esc_at)
+
+
+class EmulatedScooter:
+    """Wires on pseudo-terminals, in real time.
+
+    Args:
+        wires: what is on them.
+    """
+
+    def __init__(self, wires: Wires) -> None:
+        self._wires = wires
+        self.lines: Final = {name: PtyLine(name) for name in wires.names}
+
+    def run(self, stop: threading.Event) -> None:
+        """Drive it until `stop` is set."""
+        start = time.monotonic()
+        is_bench = "esc" not in self.lines
+        while not stop.is_set():
+            asked = self.lines["bms"].read() if is_bench else b""
+            sent = self._wires.step(time.monotonic() - start, asked)
+            for name, data in sent:
+                self.lines[name].write(data)
+            if not (asked or sent):
+                time.sleep(_IDLE_S)
 
 
 def play(chunks: Iterable[Chunk], lines: dict[str, PtyLine], stop: threading.Event) -> int:

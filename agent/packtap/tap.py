@@ -3,14 +3,16 @@
 Live (`packtap.agent`) and replayed (`packtap replay`) data go through this same code, and give the
 same events: nothing here asks what time it is, and a snapshot is taken at moments that depend on
 the data's own times only (on a new block at least 0.2 s after the last snapshot, or 0.3 s after the
-last block if nothing more came).
+last block if nothing more came). A block that repeats registers which no snapshot has taken yet
+does not overwrite them: they are taken first, so that a master that asks every 0.21 s, seen through
+a port that delivers some ms sooner or later, loses no reading.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
+from ninebot_bms import BMS, BMS2, Block, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
 from packtap.analysis.finding import Finding
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
 from packtap.analysis.link_health import CommLossCheck, NoiseCheck
@@ -21,8 +23,19 @@ from packtap.model import Event
 
 __all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
 
+#: What packs at other addresses are called in topics and names. Source: design.md section 6.
+_OTHERS: Final = {BMS2: "bms2"}
+
 #: Without a further block for this long, what has come is taken as it is.
 _SETTLED_S: Final = 0.3
+#: An observer tells of a block at most this long after the block's own time: 0.05 s until a line
+#: counts as quiet, 0.06 s until a reply no longer waits for its request. Only then is it certain
+#: that nothing of the last `_SETTLED_S` is still to come.
+_TOLD_LATE_S: Final = 0.15
+#: Snapshots a second in the long run, since a board measures every 0.25 s, and how many may come
+#: at once after a pause: a busy computer delivers the replies of a second together.
+_PACE_HZ: Final = 5.0
+_BURST: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,36 @@ class Digest:
 
     snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)  #: pack name, snapshot
     events: list[Event] = field(default_factory=list)
+
+
+class _Untaken:
+    """What one pack has reported since its last snapshot, and whether it may have one more."""
+
+    def __init__(self) -> None:
+        self._words: set[int] = set()
+        self._credit = _BURST
+        self._t: float | None = None
+
+    def receive(self, block: Block) -> None:
+        """Note the registers of a block."""
+        self._words |= _words(block)
+
+    def must_go_before(self, block: Block, t: float | None) -> bool:
+        """Return whether this block would overwrite something, and the pace allows to save it."""
+        if t is not None:
+            since_s = 0.0 if self._t is None else max(0.0, t - self._t)
+            self._credit = min(_BURST, self._credit + since_s * _PACE_HZ)
+            self._t = t
+        return self._credit >= 1 and not self._words.isdisjoint(_words(block))
+
+    def taken(self) -> None:
+        """Note that a snapshot has taken everything."""
+        self._words.clear()
+        self._credit = max(0.0, self._credit - 1)
+
+
+def _words(block: Block) -> set[int]:
+    return set(range(block.index, block.index + len(block.data) // 2))
 
 
 class _PackChecks:
@@ -77,6 +120,7 @@ class Tap:
         self._settings = settings
         self._open = open_events
         self._assemblers: dict[int, SnapshotAssembler] = {}
+        self._untaken: dict[int, _Untaken] = {}
         self._packs: dict[int, str] = {}
         self._checks: dict[int, _PackChecks] = {}
         self._link_checks = (CommLossCheck(), NoiseCheck())
@@ -90,12 +134,20 @@ class Tap:
     @property
     def pack(self) -> str:
         """Name of the pack at the main address."""
-        return self._packs.get(BMS, self._settings.unknown_pack)
+        return self._packs.get(BMS, self._unknown(BMS))
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """Names of all packs that have reported, the one at the main address first."""
+        return (self.pack, *(name for address, name in self._packs.items() if address != BMS))
 
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""
         result = Digest()
         for event in happened:
+            # An unanswered request carries the time at which it was sent, long before it is told.
+            if not isinstance(event, Unanswered) and self._has_settled(event.t, _SETTLED_S):
+                self._take_rest(result)
             if isinstance(event, Reply):
                 self._take_block(event, result)
             for check in self._link_checks:
@@ -109,29 +161,48 @@ class Tap:
             now: seconds, in the time base of the bus events. None: no more data will come.
         """
         result = Digest()
-        last = self._last_block_t
-        if now is None or (last is not None and now - last >= _SETTLED_S):
-            for address, assembler in self._assemblers.items():
-                self._judge(address, assembler.take(None), result)
+        if now is None or self._has_settled(now, _SETTLED_S + _TOLD_LATE_S):
+            self._take_rest(result)
         return result
+
+    def _has_settled(self, now: float | None, after_s: float) -> bool:
+        last = self._last_block_t
+        return now is not None and last is not None and now - last >= after_s
+
+    def _take_rest(self, result: Digest) -> None:
+        self._last_block_t = None
+        for address, assembler in self._assemblers.items():
+            self._judge(address, assembler.take(None), result)
 
     def _take_block(self, reply: Reply, result: Digest) -> None:
         address = reply.block.address
         assembler = self._assemblers.get(address)
         if assembler is None:
             assembler = self._assemblers[address] = SnapshotAssembler(address)
+            self._untaken[address] = _Untaken()
+        untaken = self._untaken[address]
+        if untaken.must_go_before(reply.block, reply.t):
+            self._judge(address, assembler.take(None), result)
         assembler.receive_block(reply.block, reply.t)
+        untaken.receive(reply.block)
         self._last_block_t = reply.t
         self._judge(address, assembler.take(reply.t), result)
+
+    def _unknown(self, address: int) -> str:
+        """Name a pack without a serial; the second one on a bus must not be taken for the first."""
+        name = self._settings.unknown_pack
+        return name if address == BMS else f"{name}-{_OTHERS.get(address, f'{address:02x}')}"
 
     def _judge(self, address: int, snapshot: Snapshot | None, result: Digest) -> None:
         if snapshot is None:
             return
-        pack = pack_name(snapshot) or self._settings.unknown_pack
-        if self._packs.get(address) != pack:
-            known_before = self._packs.get(address, self._settings.unknown_pack)
+        self._untaken[address].taken()
+        unknown = self._unknown(address)
+        pack = pack_name(snapshot) or unknown
+        known_before = self._packs.get(address, unknown)
+        if pack != known_before or address not in self._checks:
             self._packs[address] = pack
-            if address not in self._checks or known_before != self._settings.unknown_pack:
+            if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = _PackChecks(self._settings)
         result.snapshots.append((pack, snapshot))

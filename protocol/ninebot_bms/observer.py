@@ -50,20 +50,32 @@ class LineCounts:
 class _Line:
     """One wire: its framer, when it last carried anything, its counts."""
 
-    __slots__ = ("excused", "framer", "last_t", "matched", "replies", "requests", "unanswered")
+    __slots__ = (
+        "excused",
+        "framer",
+        "is_released",
+        "last_t",
+        "matched",
+        "replies",
+        "requests",
+        "unanswered",
+    )
 
     def __init__(self) -> None:
         self.framer = Framer()
         self.last_t: float | None = None
+        self.is_released = False  # quiet since then, and its framer knows
         self.requests = 0
         self.replies = 0
         self.matched = 0
         self.unanswered = 0
         self.excused = 0
 
-    def was_quiet(self, t: float | None) -> bool:
-        """Has nothing come for a while? Without times nobody knows."""
-        return t is not None and self.last_t is not None and t - self.last_t >= _QUIET_S
+    def has_fallen_quiet(self, t: float | None) -> bool:
+        """Has nothing come for a while, for the first time? Without times nobody knows."""
+        if t is None or self.last_t is None or self.is_released:
+            return False
+        return t - self.last_t >= _QUIET_S
 
     def counts(self) -> LineCounts:
         return LineCounts(
@@ -114,26 +126,33 @@ class Observer:
             line: the wire's name; more than 16 names share one framer.
             t: seconds, when the read ended; None if unknown.
         """
+        happened = self.idle(t)
         state = self._line(line)
-        happened: list[BusEvent] = []
-        if state.was_quiet(t):
-            happened += self._take(state.framer.idle(), line, state.last_t)
         if data and t is not None:
             state.last_t = t
-        happened += self._note(self._pairing.idle(t))
+            state.is_released = False
         happened += self._take(state.framer.receive_data(data), line, t)
         return happened
 
     def idle(self, t: float | None) -> list[BusEvent]:
         """Let time pass: give up on replies, and on false headers of lines that are quiet.
 
+        What is due is told in the order in which it fell due, so that frequent calls and rare ones
+        tell the same story.
+
         Args:
             t: seconds, in the time base of the data; None if unknown, then nothing happens.
         """
         happened: list[BusEvent] = []
-        for name, line in self._lines.items():
-            if line.was_quiet(t):
-                happened += self._take(line.framer.idle(), name, line.last_t)
+        due = [
+            (line.last_t, name, line)
+            for name, line in self._lines.items()
+            if line.last_t is not None and line.has_fallen_quiet(t)
+        ]
+        for last_t, name, line in sorted(due, key=lambda each: each[0]):
+            happened += self._note(self._pairing.idle(last_t + _QUIET_S))
+            happened += self._take(line.framer.idle(), name, last_t)
+            line.is_released = True
         happened += self._note(self._pairing.idle(t))
         return happened
 
@@ -143,6 +162,7 @@ class Observer:
         for name, line in self._lines.items():
             happened += self._take(line.framer.close(), name, line.last_t)
             line.last_t = None
+            line.is_released = False
         happened += self._note(self._pairing.close())
         return happened
 

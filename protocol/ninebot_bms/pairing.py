@@ -205,6 +205,7 @@ class Pairing:
             return []
         late = [r for r in self._open if r.t is not None and now - r.t >= self._reply_timeout_s]
         alone = [held for held in self._held if now - held.t >= self._skew_s]
+        alone.sort(key=lambda held: held.t)  # two lines may have been read out of order
         return self._give_up(late, alone)
 
     def close(self) -> list[Reply | Unanswered]:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the ports, then emulate until interrupted."""
     try:
-        from packtap.emulated_bus import EmulatedScooter, PtyLine, play
+        from packtap.emulated_bus import EmulatedScooter, PtyLine, Wires, play
     except ModuleNotFoundError as error:
         if error.name not in ("termios", "tty", "pty"):
             raise
@@ -80,10 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"packtap: {error}", file=sys.stderr)
         return EXIT_USAGE
     scooter = EmulatedScooter(
-        plan,
-        Dialect(arguments.dialect),
-        is_bench=arguments.bench,
-        app=not arguments.no_app,
+        Wires(
+            plan,
+            Dialect(arguments.dialect),
+            is_bench=arguments.bench,
+            app=not arguments.no_app,
+        )
     )
     _print_ports(scooter.lines, as_json=arguments.json)
     scooter.run(stop)
