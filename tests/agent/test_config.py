@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,8 @@ from packtap.config import (
     load_ingest,
     read_secret,
 )
+from packtap.config.keys import about
+from packtap.config.structure import Places, structure
 from packtap.errors import ConfigError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -321,6 +323,7 @@ ONE_MISTAKE = {
         "allowed: 'bms', 'esc', 'dash'",
     ),
     "line that names itself": ("lines.bms", 'name = "esc"', "lines.bms.name", "unknown key"),
+    "text for a line": ("lines", 'esc = "/dev/x"', "lines.esc", "the text '/dev/x', but a table"),
     "rate too high": ("lines.bms", "baud = 5000000", "lines.bms.baud", "outside 1200 to 921600"),
     "password in the file": ("mqtt", 'password = "hunter2"', "mqtt.password", "password_file"),
     "password without user": ("mqtt", f'password_file = "{__file__}"', "mqtt.username", "missing"),
@@ -337,6 +340,12 @@ ONE_MISTAKE = {
         "miss",
     ),
     "certificate absent": ("mqtt.tls", 'ca_file = "/no/ca"', "mqtt.tls.ca_file", "no file /no/ca"),
+    "certificate with a name too long": (
+        "mqtt.tls",
+        f'ca_file = "/{"x" * 300}"',
+        "mqtt.tls.ca_file",
+        "File name too long",
+    ),
     "certificate is a folder": ("mqtt.tls", 'ca_file = "/"', "mqtt.tls.ca_file", "no file /"),
     "clear above raise": (
         "pack",
@@ -370,6 +379,30 @@ def test_one_mistake_is_one_line_with_its_key(
     assert path == key
     assert words in text
     assert "hunter2" not in problem
+
+
+def test_a_line_that_names_itself_is_told_its_other_mistakes_too(file: Path) -> None:
+    text = GOOD.replace('port = "/dev/ttyUSB0"', 'name = "esc"\nbaud = "1"')
+    assert {line.partition(":")[0] for line in problems(file, text)} == {
+        "lines.bms.name",
+        "lines.bms.baud",
+        "lines.bms.port",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    on: bool = field(metadata=about("A key that is yes or no."))
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "yes", 1.0, []])
+def test_only_true_and_false_are_yes_and_no(value: object, tmp_path: Path) -> None:
+    places = Places(tmp_path, None)
+    assert structure(Switch, {"on": True}, places) == (Switch(on=True), [])
+    config, (problem,) = structure(Switch, {"on": value}, places)
+    assert config is None
+    assert problem.path == "on"
+    assert problem.text.endswith("but true or false is needed")
 
 
 @pytest.mark.parametrize("key", ["site", "agent", "bus"])

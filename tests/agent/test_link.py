@@ -611,6 +611,16 @@ def test_a_port_that_was_busy_is_taken_once_it_is_free(pty: Pty) -> None:
         listener.wait_for_change(LinkUp)
 
 
+def test_a_port_that_another_program_reads_too_is_warned_of(
+    pty: Pty, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packtap.link.line.other_users", lambda _: ["agetty (pid 412)"])
+    with Listener(pty.device) as listener:
+        listener.wait_for_change(LinkUp)
+        wait_until(lambda: caplog.records)
+    assert "is also open in agetty (pid 412), which takes bytes away" in caplog.text
+
+
 def test_a_stopped_reader_gives_the_port_back(pty: Pty) -> None:
     with Listener(pty.device) as listener:
         listener.wait_for_change(LinkUp)
