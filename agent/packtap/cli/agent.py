@@ -47,14 +47,16 @@ def start_log(*, verbose: bool) -> None:
     )
 
 
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+def stop_on_signals(*more: signal.Signals) -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set, and `more`."""
     stop = threading.Event()
 
     def handle(signum: int, frame: FrameType | None) -> None:
         del signum, frame
-        stop.set()
+        # Not here: a handler runs in the middle of the main thread, which may hold the event's
+        # lock (inside `stop.wait`) and would wait for itself for ever.
+        threading.Thread(target=stop.set, name="stop", daemon=True).start()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
+        signal.signal(number, handle)
     return stop

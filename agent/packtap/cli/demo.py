@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from packtap.cli import EXIT_FAULT, EXIT_FINE
+from packtap.cli.agent import stop_on_signals
 from packtap.errors import DeliveryError, PacktapError, StoreError
 from packtap.now_file import read_now
 from packtap.store import Store
@@ -108,9 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run it until Ctrl-C or `--seconds`, then prove that nothing was lost."""
     # Children get their own session: Ctrl-C reaches this process alone, which ends them in order.
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals(signal.SIGHUP)
     with ExitStack() as stack:
         if arguments.keep is not None:
             arguments.keep.mkdir(parents=True, exist_ok=True)

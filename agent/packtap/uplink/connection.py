@@ -17,8 +17,8 @@ from paho.mqtt.client import MQTT_ERR_SUCCESS, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from packtap.config import MqttConfig
-from packtap.errors import DeliveryError
+from packtap.config import MqttConfig, read_secret
+from packtap.errors import ConfigError, DeliveryError
 
 __all__ = ["Ack", "Connection"]
 
@@ -190,10 +190,17 @@ class Connection:
             sock.close()
 
     def _password(self) -> str | None:
-        """Read it at each connection: it may have been changed since."""
+        """Read it at each connection: it may have been changed since.
+
+        Raises:
+            DeliveryError: it cannot be read.
+        """
         if self._config.password_file is None:
             return None
-        return self._config.password_file.read_text(encoding="utf-8").strip()
+        try:
+            return read_secret(self._config.password_file)
+        except ConfigError as exc:
+            raise DeliveryError(str(exc)) from exc
 
     def _tls(self) -> ssl.SSLContext:
         tls = self._config.tls
