@@ -10,7 +10,6 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from typing import Final
 
 from ninebot_bms import Session
@@ -22,7 +21,7 @@ from packtap.clock import Clock
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
 from packtap.link import Inbox, LineReader, LinkItem, Received
-from packtap.model import Event, EventState
+from packtap.model import Event, EventState, Severity
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
 from packtap.present import Present
@@ -163,10 +162,13 @@ class Agent:
 
     def _announce(self, events: Sequence[Event]) -> None:
         for event in events:
-            level = logging.INFO if event.state is EventState.CLEARED else logging.WARNING
-            _log.log(level, "%s %s %s: %s", event.pack, event.kind, event.state, event.text)
             self._unsaved.append(self._event_draft(event))
+        # On disk first; if the store fails, that is said, and the event is told all the same.
         self._save()
+        for event in events:
+            is_bad = event.state is EventState.RAISED and event.severity is not Severity.INFO
+            level = logging.WARNING if is_bad else logging.INFO
+            _log.log(level, "%s %s %s: %s", event.pack, event.kind, event.state, event.text)
         self._present.events_changed(self._tap.open_events)
         self._due["state"] = 0.0
 
@@ -210,7 +212,7 @@ class Agent:
             self._forget_oldest()
             return
         if self._store_trouble is not None:
-            _log.info("the store takes readings again")
+            _log.info("the store takes readings again; what waited is saved")
         self._store_trouble = None
         self._unsaved.clear()
         self._uplink.wake()
@@ -268,10 +270,7 @@ class Agent:
         except StoreError as error:
             _log.warning("readings taken before the clock was known wait: %s", error)
             return
-        self._unsaved[:] = [
-            draft if draft.utc_offset_ms is not None else replace(draft, utc_offset_ms=offset_ms)
-            for draft in self._unsaved
-        ]
+        self._unsaved[:] = [draft.dated(offset_ms) for draft in self._unsaved]
         self._dated = offset_ms
         if dated:
             _log.info("the clock is known: %d waiting messages are dated", dated)
@@ -295,7 +294,7 @@ class Agent:
 
     def _outbox(self) -> dict[str, object]:
         try:
-            return asdict(self._store.depth())
+            return self._store.depth().as_document()
         except StoreError:
             return {}
 

@@ -5,7 +5,8 @@ same events: nothing here asks what time it is, and a snapshot is taken at momen
 the data's own times only (on a new block at least 0.2 s after the last snapshot, or 0.3 s after the
 last block if nothing more came). A block that repeats registers which no snapshot has taken yet
 does not overwrite them: they are taken first, so that a master that asks every 0.21 s, seen through
-a port that delivers some ms sooner or later, loses no reading.
+a port that delivers some ms sooner or later, loses no reading. How often
+`idle` is called, and when, changes nothing but how soon the caller hears of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -202,6 +203,8 @@ class Tap:
         known_before = self._packs.get(address, unknown)
         if pack != known_before or address not in self._checks:
             self._packs[address] = pack
+            if known_before == unknown != pack:
+                result.events += self._open.rename(unknown, pack, snapshot.t)
             if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = _PackChecks(self._settings)

@@ -278,6 +278,44 @@ def test_a_swapped_pack_starts_with_nothing_learned_and_nothing_reported() -> No
     ]
 
 
+def test_what_was_raised_before_the_name_was_known_is_cleared_under_the_name() -> None:
+    tap = rides.fresh_tap()
+    low, fine = (3600, 3600, 2700, 3600), (3600,) * 4
+    [raised] = tap.digest([cells_reply(float(t), *low) for t in range(5)]).events
+    assert (raised.pack, raised.cell) == ("unknown", 3)
+    named = tap.digest(
+        [serial_reply(5.0, "3JDEA24M1D0815"), *(cells_reply(6.0 + t, *low) for t in range(5))]
+    )
+    assert named.events == []  # it is known already
+    assert [event.id for event in tap.open_events.of("3JDEA24M1D0815")] == [raised.id]
+    [cleared] = tap.digest([cells_reply(20.0 + t, *fine) for t in range(10)]).events
+    assert (cleared.id, cleared.state) == (raised.id, EventState.CLEARED)
+    assert (cleared.pack, tap.open_events.all()) == ("3JDEA24M1D0815", ())
+
+
+def test_a_silent_pack_that_answers_at_last_ends_its_silence_under_its_name() -> None:
+    taken = list(recording("m365_esc_no_bms"))
+    answered = [(t + 15.0, line, data) for t, line, data in recording("m365_esc_bms")]
+    events = rides.replayed([*taken, *answered]).events
+    assert [(e.kind, e.state, e.pack) for e in events] == [
+        ("bms_comm_lost", EventState.RAISED, "unknown"),
+        ("bms_comm_lost", EventState.CLEARED, "3JAGJ17A8D3660"),
+    ]
+    assert events[0].id == events[1].id
+
+
+def test_what_is_open_under_both_names_after_a_restart_stays_open_once() -> None:
+    low, name = (3600, 2700, 3600), "3JDEA24M1D0815"
+    first = Tap(TapSettings(), OpenEvents("store"))
+    serial = serial_reply(0.0, name)
+    [before] = first.digest([serial, *(cells_reply(float(t), *low) for t in range(1, 5))]).events
+    again = Tap(TapSettings(), OpenEvents("store", [before], counter=1))
+    [twice] = again.digest([cells_reply(float(t), *low) for t in range(100, 105)]).events
+    [cleared] = again.digest([serial_reply(106.0, name), cells_reply(107.0, *low)]).events
+    assert (cleared.id, cleared.state, cleared.t) == (twice.id, EventState.CLEARED, 106.0)
+    assert again.open_events.all() == (before,)
+
+
 @pytest.mark.parametrize(
     "serial", ["\x00" * 14, " " * 14, "3JDE 24M1D0815", "3JDE/24M1D0815"],
     ids=["zeros", "blank", "a space inside", "a slash inside"],

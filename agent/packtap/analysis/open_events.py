@@ -5,6 +5,7 @@ events back in. Source: design.md section 6 (event id).
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from packtap import kinds
 from packtap.analysis.finding import Finding
@@ -34,6 +35,28 @@ class OpenEvents:
     def of(self, pack: str) -> tuple[Event, ...]:
         """Return the open events of one pack, oldest first."""
         return tuple(event for event in self._open.values() if event.pack == pack)
+
+    def rename(self, unknown: str, pack: str, t: float | None) -> list[Event]:
+        """Let a pack whose name has become known keep what was raised before it was.
+
+        Args:
+            unknown: what it was called so far.
+            pack: its name.
+            t: seconds, when the name was read.
+
+        Returns:
+            What is cleared: events that were open under both names, as after a restart. The one
+            under the pack's own name stays.
+        """
+        cleared = []
+        for key in [key for key in self._open if key[0] == unknown]:
+            event = self._open.pop(key)
+            _, kind, cell = key
+            if (pack, kind, cell) in self._open:
+                cleared.append(_clear(event, Finding(kind, False, t, cell)))
+            else:
+                self._open[pack, kind, cell] = replace(event, pack=pack)
+        return cleared
 
     def apply(self, pack: str, findings: Iterable[Finding]) -> list[Event]:
         """Return the events that these findings raise or clear, in their order."""
