@@ -38,6 +38,9 @@ __all__ = [
     "start_victoria_metrics",
 ]
 
+#: The broker's settings as they are deployed.
+_DEPLOYED = Path(__file__).parents[2] / "deploy" / "mosquitto" / "packtap.conf"
+
 # --- mosquitto ------------------------------------------------------------------------------------
 
 
@@ -131,13 +134,8 @@ def start_mosquitto(
     plain, tls = free_ports(2)
     lines = [
         "per_listener_settings true",
-        "persistence true",
         f"persistence_location {directory}/data/",
-        # Saved after every change: the default (every 30 min) loses the queue on kill -9.
-        "autosave_interval 1",
-        "autosave_on_changes true",
-        "max_queued_messages 0",
-        "max_inflight_messages 100",
+        _DEPLOYED.read_text(),
         extra,
     ]
     if os.geteuid() == 0:
