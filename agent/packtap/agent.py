@@ -210,12 +210,22 @@ class Agent:
                 _log.error("readings wait in memory, the store takes none: %s", error)
             self._store_trouble = str(error)
             self._forget_oldest()
+            self._reopen_store()
             return
         if self._store_trouble is not None:
             _log.info("the store takes readings again; what waited is saved")
         self._store_trouble = None
         self._unsaved.clear()
         self._uplink.wake()
+
+    def _reopen_store(self) -> None:
+        """Open the file anew: somebody may have taken it away, or put another in its place."""
+        try:
+            fresh = Store.open(self._config.store.path, self._config.store.max_bytes)
+        except StoreError:
+            return  # the next attempt says why, through the handle that there is
+        self._store.close()
+        self._store = fresh
 
     def _forget_oldest(self) -> None:
         """Bound the memory: the oldest batches go first, events stay."""

@@ -1,0 +1,434 @@
+"""The agent's loop, with pseudo-terminals for adapters and a clock that runs fast."""
+
+import json
+import logging
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ninebot_bms import BMS, Dialect, Frame
+from ninebot_bms._encoding import encode
+from ninebot_bms.emulator import RegisterImage
+from packtap.agent import Agent
+from packtap.clock import Clock, boot_ms, utc_ms
+from packtap.config import AgentConfig, LineConfig, MqttConfig, StoreConfig
+from packtap.emulated_bus import EmulatedScooter, Wires
+from packtap.errors import StoreError
+from packtap.model import Value
+from packtap.now_file import read_now
+from packtap.ride import RidePlan
+from packtap.store import Draft, Store
+from serial_ends import Adapter, Pty, wait_until
+from system.process import HOST, free_ports
+
+SERIAL = "3JDEA24M1D0815"
+#: Agent seconds in one real second.
+SPEED = 20
+SOUND = (3600,) * 10
+LOW = (*(3600,) * 6, 2700, *(3600,) * 3)
+
+
+def reply(index: int, size: int, **values: Value) -> bytes:
+    data = RegisterImage(values).read(index, size)
+    return encode(Frame(Dialect.XIAOMI, BMS, None, 0x01, index, data))
+
+
+def cells(*millivolts: int) -> bytes:
+    return reply(0x40, 30, cell_voltages_mv=millivolts)
+
+
+NAME = reply(0x10, 16, serial=SERIAL)
+STATUS = reply(0x30, 12, voltage_v=36.0, current_a=5.0, soc_pct=70)
+
+
+def fast_clock(**options: Any) -> Clock:
+    start = boot_ms()
+
+    def now() -> int:
+        return start + (boot_ms() - start) * SPEED
+
+    defaults: dict[str, Any] = {
+        "mode": "trusted",
+        "utc_ms": lambda: utc_ms() + now() - boot_ms(),
+    }
+    return Clock(boot_ms=now, **(defaults | options))
+
+
+@dataclass
+class Bench:
+    """One agent's surroundings: its adapter, files and configuration."""
+
+    adapter: Adapter
+    config: AgentConfig
+
+    @property
+    def now(self) -> dict[str, Any]:
+        return read_now(self.config.now_file) or {}
+
+    def readings(self) -> list[dict[str, Any]]:
+        if not self.config.store.path.exists():
+            return []
+        with Store.open_read_only(self.config.store.path) as store:
+            return [dict(reading.values) for reading in store.readings()]
+
+    def events(self) -> list[tuple[str, int | None, bool]]:
+        with Store.open_read_only(self.config.store.path) as store:
+            return [(event.kind, event.cell, event.is_open) for event in store.events()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    adapter = Adapter(tmp_path / "adapter")
+    config = AgentConfig(
+        site="depot",
+        agent="pi",
+        bus="a",
+        clock="trusted",
+        now_file=tmp_path / "now.json",
+        lines=(LineConfig(name="bms", port=str(adapter.link)),),
+        mqtt=MqttConfig(host=HOST, port=free_ports(1)[0]),
+        store=StoreConfig(path=tmp_path / "packtap.db", flush_s=1.0),
+    )
+    return Bench(adapter, config)
+
+
+@contextmanager
+def running(config: AgentConfig, clock: Clock | None = None) -> Iterator[None]:
+    """Run an agent in a thread of its own; nothing may escape from it."""
+    stop = threading.Event()
+    escaped: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            Agent(config, clock or fast_clock()).run(stop)
+        except BaseException as error:
+            escaped.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert escaped == []
+
+
+def say_until(pty: Pty, frames: list[bytes], is_true: Callable[[], object]) -> None:
+    """Say these frames again and again, a second of the agent's time apart, until it is true."""
+    deadline = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < deadline
+        for frame in frames:
+            pty.write(frame)
+        time.sleep(1 / SPEED)
+
+
+def test_what_the_line_says_is_stored_and_shown_with_its_age(bench: Bench) -> None:
+    pty = bench.adapter.plug()
+    with running(bench.config):
+        say_until(pty, [NAME, STATUS, cells(*SOUND)], lambda: len(bench.now.get("values", {})) > 5)
+        now = bench.now
+        assert now["pack"] == SERIAL
+        assert now["values"]["cell_voltages_mv"] == list(SOUND)
+        assert 0 <= now["ages_s"]["cell_voltages_mv"] < 60
+        assert now["lines"][0]["is_up"]
+        assert now["uplink"]["connected"] is False
+        wait_until(bench.readings)
+    stored = bench.readings()
+    assert any(values.get("cell_voltages_mv") == SOUND for values in stored)
+    assert any(values.get("voltage_v") == 36.0 for values in stored)
+    assert read_now(bench.config.now_file) is None  # what is not running sees nothing
+
+
+def test_what_waits_in_memory_is_saved_when_the_agent_is_stopped(bench: Bench) -> None:
+    pty = bench.adapter.plug()
+    slow = StoreConfig(path=bench.config.store.path, flush_s=300.0)
+    config = AgentConfig(**{**vars_of(bench.config), "store": slow})
+    with running(config, Clock("trusted")):
+        say_until(pty, [NAME, STATUS], lambda: bench.now.get("pack") == SERIAL)
+        assert bench.readings() == []
+    assert any(values.get("voltage_v") == 36.0 for values in bench.readings())
+
+
+def vars_of(config: AgentConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def test_an_event_is_on_disk_before_it_is_announced(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_disk: list[list[tuple[str, int | None, bool]]] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "cell_undervoltage" in record.getMessage():
+                on_disk.append(bench.events())
+
+    listener = Listener()
+    logging.getLogger("packtap.agent").addHandler(listener)
+    try:
+        with caplog.at_level(logging.INFO), running(bench.config):
+            pty = bench.adapter.plug()
+            say_until(pty, [NAME, cells(*LOW)], lambda: bench.now.get("events"))
+            [shown] = bench.now["events"]
+            say_until(pty, [NAME, cells(*SOUND)], lambda: not bench.now.get("events"))
+    finally:
+        logging.getLogger("packtap.agent").removeHandler(listener)
+    assert (shown["kind"], shown["cell"], shown["severity"]) == ("cell_undervoltage", 7, "critical")
+    assert shown["since_s"] >= 0
+    assert on_disk == [[("cell_undervoltage", 7, True)], [("cell_undervoltage", 7, False)]]
+    levels = [r.levelname for r in caplog.records if "cell_undervoltage" in r.getMessage()]
+    assert levels == ["WARNING", "INFO"]
+
+
+def test_a_restart_does_not_raise_an_open_event_again(bench: Bench) -> None:
+    pty = bench.adapter.plug()
+    with running(bench.config):
+        say_until(pty, [NAME, cells(*LOW)], lambda: bench.now.get("events"))
+        [before] = bench.now["events"]
+    assert bench.events() == [("cell_undervoltage", 7, True)]
+    with running(bench.config):
+        say_until(pty, [NAME], lambda: bench.now.get("pack") == SERIAL)
+        [after] = bench.now["events"]  # shown although it was raised in another life
+        assert (after["id"], after["since_s"]) == (before["id"], None)
+        begun = bench.now["boot_s"]
+        say_until(pty, [NAME, cells(*LOW)], lambda: bench.now.get("boot_s", 0) > begun + 10)
+        assert bench.events() == [("cell_undervoltage", 7, True)]
+        say_until(pty, [NAME, cells(*SOUND)], lambda: not bench.now.get("events", [True]))
+    assert bench.events() == [("cell_undervoltage", 7, False)]
+
+
+def test_nothing_is_lost_while_the_store_fails_and_it_is_said_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Store.commit
+    fails = threading.Event()
+    failures: list[int] = []
+
+    def sometimes(store: Store, drafts: list[Draft]) -> list[int]:
+        if fails.is_set():
+            failures.append(len(drafts))
+            raise StoreError("packtap.db: the disk is full")
+        return commit(store, drafts)
+
+    monkeypatch.setattr(Store, "commit", sometimes)
+    said: list[int] = []
+    with caplog.at_level(logging.INFO), running(bench.config):
+        pty = bench.adapter.plug()
+        say_until(pty, [NAME], lambda: bench.now.get("pack") == SERIAL)
+        fails.set()
+        while len(failures) < 10 or not bench.now.get("events"):
+            said.append(2000 + len(said))
+            pty.write(cells(*(said[-1],) * 10))
+            time.sleep(1 / SPEED)
+        assert bench.now["store_trouble"] == "packtap.db: the disk is full"
+        fails.clear()
+        wait_until(lambda: bench.now.get("store_trouble") is None)
+    stored = [v["cell_voltages_mv"][0] for v in bench.readings() if "cell_voltages_mv" in v]
+    assert stored == said
+    assert {cell for kind, cell, _ in bench.events()} == set(range(1, 11))
+    errors = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+    assert errors == ["readings wait in memory, the store takes none: packtap.db: the disk is full"]
+    assert "the store takes readings again; what waited is saved" in caplog.messages
+
+
+def test_a_store_that_is_taken_away_is_begun_anew(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    pty = bench.adapter.plug()
+    with caplog.at_level(logging.INFO), running(bench.config):
+        say_until(pty, [NAME, STATUS], bench.readings)
+        for path in bench.config.store.path.parent.glob("packtap.db*"):
+            path.unlink()
+        say_until(pty, [cells(*SOUND)], bench.config.store.path.exists)
+        wait_until(bench.readings)
+        wait_until(lambda: bench.now.get("store_trouble") is None)
+    assert any(values.get("cell_voltages_mv") == SOUND for values in bench.readings())
+
+
+def test_readings_wait_undated_until_the_clock_is_known_and_are_dated_right(
+    bench: Bench,
+) -> None:
+    known = threading.Event()
+    offset_ms = 1_800_000_000_000
+    clock: Clock = fast_clock(
+        mode="auto",
+        synchronised=known.is_set,
+        utc_ms=lambda: clock.boot_ms() + offset_ms,
+        boot_id=lambda: "boot-a",
+    )
+    pty = bench.adapter.plug()
+
+    def undated() -> int:
+        with Store.open_read_only(bench.config.store.path) as store:
+            return store.depth().undated
+
+    with running(bench.config, clock):
+        began = clock.boot_ms()
+        say_until(pty, [NAME, STATUS], lambda: bench.now.get("pack") and undated())
+        ended = clock.boot_ms()
+        assert bench.now["t"] is None
+        assert bench.readings() == []  # nothing is shown under a wrong date
+        known.set()
+        wait_until(lambda: undated() == 0 and bench.now.get("t"))
+    with Store.open_read_only(bench.config.store.path) as store:
+        times = [reading.t_ms - offset_ms for reading in store.readings()]
+    assert times
+    assert all(began <= t <= ended + 60_000 for t in times)
+    assert times == sorted(set(times))
+
+
+def test_an_adapter_that_is_pulled_and_plugged_in_again_is_said_once_and_read_on(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), running(bench.config):
+        wait_until(lambda: bench.now.get("lines"))
+        assert "there is no" in bench.now["lines"][0]["reason"]
+        pty = bench.adapter.plug()
+        say_until(pty, [NAME, STATUS], lambda: bench.now.get("pack") == SERIAL)
+        bench.adapter.unplug()
+        wait_until(lambda: not bench.now["lines"][0]["is_up"])
+        assert "unplugged" in bench.now["lines"][0]["reason"]
+        again = bench.adapter.plug()
+        wait_until(lambda: bench.now["lines"][0]["is_up"])
+        say_until(again, [cells(*SOUND)], lambda: "cell_voltages_mv" in bench.now.get("values", {}))
+    gone = [m for m in caplog.messages if "is gone" in m]
+    assert len(gone) == 1
+    assert not [r for r in caplog.records if r.exc_info]
+
+
+def test_a_second_agent_on_the_same_port_is_told_who_has_it(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.adapter.plug()
+    other = AgentConfig(
+        **{
+            **vars_of(bench.config),
+            "bus": "b",
+            "now_file": tmp_path / "other.json",
+            "store": StoreConfig(path=tmp_path / "other.db"),
+        }
+    )
+    with running(bench.config):
+        wait_until(lambda: bench.now.get("lines", [{"is_up": False}])[0]["is_up"])
+        with running(other):
+            theirs = Bench(bench.adapter, other)
+            wait_until(lambda: theirs.now.get("lines"))
+            wait_until(lambda: "in use" in theirs.now["lines"][0]["reason"])
+    assert len([m for m in caplog.messages if "is in use" in m]) == 1
+
+
+def test_on_a_bench_the_agent_asks_and_gets_cells_and_identity(bench: Bench) -> None:
+    scooter = EmulatedScooter(Wires(RidePlan(), is_bench=True))
+    stop = threading.Event()
+    thread = threading.Thread(target=scooter.run, args=(stop,))
+    thread.start()
+    config = AgentConfig(
+        **{
+            **vars_of(bench.config),
+            "mode": "bench",
+            "lines": (LineConfig(name="bms", port=scooter.lines["bms"].path),),
+        }
+    )
+    try:
+        with running(config, Clock("trusted")):
+            wanted = {"serial", "firmware", "cell_voltages_mv", "voltage_v", "health_pct"}
+            wait_until(lambda: wanted <= set(bench.now.get("values", {})))
+            assert bench.now["pack"] == SERIAL
+            assert bench.now["cell_count"] == 10
+            assert bench.now["mode"] == "bench"
+    finally:
+        stop.set()
+        thread.join()
+    assert bench.events() == []
+
+
+def test_a_reading_never_repeats_an_old_value_under_a_new_time(bench: Bench) -> None:
+    pty = bench.adapter.plug()
+    with running(bench.config):
+        say_until(pty, [NAME], lambda: bench.now.get("pack") == SERIAL)
+        begun = bench.now["boot_s"]
+        say_until(pty, [STATUS], lambda: bench.now["boot_s"] > begun + 10)
+    with_serial = [values for values in bench.readings() if "serial" in values]
+    with_voltage = [values for values in bench.readings() if "voltage_v" in values]
+    assert with_serial and len(with_voltage) > 3
+    assert all("voltage_v" not in values for values in with_serial)
+
+
+def test_a_silent_line_gives_neither_readings_nor_events(bench: Bench) -> None:
+    bench.adapter.plug()
+    with running(bench.config):
+        wait_until(lambda: bench.now.get("boot_s"))
+        begun = bench.now["boot_s"]
+        wait_until(lambda: bench.now["boot_s"] > begun + 20)
+        assert bench.now["pack"] is None
+        assert bench.now["values"] == {}
+    assert bench.readings() == []
+    assert bench.events() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_service_cleanly(bench: Bench, number: signal.Signals) -> None:
+    pty = bench.adapter.plug()
+    path = bench.config.now_file.with_name("agent.toml")
+    path.write_text(
+        f"""
+        site = "depot"
+        agent = "pi"
+        bus = "a"
+        clock = "trusted"
+        now_file = "{bench.config.now_file}"
+        [lines.bms]
+        port = "{bench.config.lines[0].port}"
+        [mqtt]
+        host = "{HOST}"
+        port = {bench.config.mqtt.port}
+        [store]
+        path = "{bench.config.store.path}"
+        flush_s = 300
+        """
+    )
+    service = subprocess.Popen(
+        [sys.executable, "-m", "packtap", "agent", "--config", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        say_until(pty, [NAME, STATUS], lambda: bench.now.get("pack") == SERIAL)
+        service.send_signal(number)
+        out, err = service.communicate(timeout=30)
+    finally:
+        if service.poll() is None:
+            service.kill()
+            service.wait()
+    assert service.returncode == 0
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith("stopped")
+    assert read_now(bench.config.now_file) is None
+    assert any(values.get("voltage_v") == 36.0 for values in bench.readings())
+    with sqlite3.connect(bench.config.store.path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+def test_the_now_file_is_one_json_object(bench: Bench) -> None:
+    bench.adapter.plug()
+    with running(bench.config):
+        wait_until(bench.config.now_file.exists)
+        document = json.loads(bench.config.now_file.read_text(encoding="utf-8"))
+    assert document["v"] == 1
+    assert {"pack", "values", "ages_s", "events", "lines", "counters", "outbox"} <= set(document)
