@@ -110,12 +110,18 @@ class FaultProxy:
                 _reset(client)
                 continue
             server.settimeout(None)
+            pair = (client, server)
             with self._lock:
-                self._pairs.append((client, server))
-            for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+                self._pairs.append(pair)
+            for ends in (pair, (server, client)):
+                threading.Thread(target=self._pump, args=(*ends, pair), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        pair: tuple[socket.socket, socket.socket],
+    ) -> None:
         try:
             while data := source.recv(65536):
                 if self.latency_s:
@@ -123,7 +129,10 @@ class FaultProxy:
                 self._passing.wait()
                 target.sendall(data)
             self._passing.wait()
-            target.shutdown(socket.SHUT_WR)
+            with self._lock:
+                # A pair that is being reset ends here too; a FIN would then overtake the RST.
+                if pair in self._pairs:
+                    target.shutdown(socket.SHUT_WR)
         except OSError:
             _reset(source)
             _reset(target)
