@@ -180,6 +180,8 @@ class Agent:
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
             self._date_readings()
+            # A pack whose name has become known takes its open events along.
+            self._present.events_changed(self._tap.open_events)
             self._show(now)
         if now >= self._due["state"]:
             self._due["state"] = now + _STATE_EVERY_S

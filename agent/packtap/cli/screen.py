@@ -1,6 +1,7 @@
 """The live screen that `watch` and `demo` draw from the now-document, 80 columns wide.
 
-Every value stands with its age if it is old; what nobody reported is a dash.
+Every value stands with its age if it is old; what nobody reported is a dash. Ten cells, two events
+and a footer fit 24 lines.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,10 @@ _OLD_S: Final = 5.0
 _BAR: Final = 22
 _LOW_MV, _HIGH_MV = 2500, 4300
 _COLOURS: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+_WORST_FIRST: Final = tuple(_COLOURS)
+_MAX_EVENTS: Final = 4
+#: With no more events and cells than these, there is room for whole sentences.
+_FEW_EVENTS, _FEW_CELLS = 2, 10
 
 
 def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType:
@@ -26,22 +31,26 @@ def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType
         now: as `packtap.now_file` holds it.
         footer: lines below everything.
     """
-    parts: list[RenderableType] = [_head(now), _pack_line(now), _cells(now)]
+    parts: list[RenderableType] = [_head(now), *_lost_lines(now), _pack_line(now), _cells(now)]
+    parts += [_one_line(doubt["text"], "yellow") for doubt in now["doubts"]]
     parts += _events(now)
-    parts.append(_plumbing(now))
+    parts += _plumbing(now)
     parts += [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in footer]
     return Group(*parts)
 
 
 def _head(now: Mapping[str, Any]) -> Text:
     lines = ", ".join(
-        f"{line['name']} {'up' if line['is_up'] else 'DOWN: ' + line['reason']}"
-        for line in now["lines"]
+        f"{line['name']} {'up' if line['is_up'] else 'DOWN'}" for line in now["lines"]
     )
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"packtap {now['version']}  ", style="bold")
     text.append(f"pack {now['pack'] or 'not seen yet'}  {now['mode']}  {lines}")
     return text
+
+
+def _lost_lines(now: Mapping[str, Any]) -> list[RenderableType]:
+    return [Text(line["reason"], style="red") for line in now["lines"] if not line["is_up"]]
 
 
 def _pack_line(now: Mapping[str, Any]) -> Text:
@@ -60,9 +69,12 @@ def _quantity(now: Mapping[str, Any], name: str, form: str) -> str:
     value = now["values"].get(name)
     if value is None:
         return form.partition("{")[0] + "-" + form.partition("}")[2]
+    return form.format(value) + _old(now, name)
+
+
+def _old(now: Mapping[str, Any], name: str) -> str:
     age = now["ages_s"].get(name)
-    old = f" ({_age(age)} old)" if age is not None and age > _OLD_S else ""
-    return form.format(value) + old
+    return f" ({_age(age)} old)" if age is not None and age > _OLD_S else ""
 
 
 def _current(now: Mapping[str, Any]) -> str:
@@ -70,7 +82,7 @@ def _current(now: Mapping[str, Any]) -> str:
     if value is None:
         return "- A"
     words = "at rest" if abs(value) < 0.3 else "discharging" if value > 0 else "charging"
-    return f"{abs(value):.1f} A {words}"
+    return f"{abs(value):.1f} A {words}{_old(now, 'current_a')}"
 
 
 def _cells(now: Mapping[str, Any]) -> RenderableType:
@@ -107,30 +119,41 @@ def _cells(now: Mapping[str, Any]) -> RenderableType:
 def _events(now: Mapping[str, Any]) -> list[RenderableType]:
     if not now["events"]:
         return [Text("nothing raised", style="green")]
-    shown = []
-    for event in now["events"][-4:]:
+    # Stable: of one severity the oldest, which tells most about the cause, comes first.
+    events = sorted(now["events"], key=lambda event: _WORST_FIRST.index(event["severity"]))
+    cells = now["values"].get("cell_voltages_mv") or ()
+    is_roomy = len(events) <= _FEW_EVENTS and len(cells) <= _FEW_CELLS
+    shown: list[RenderableType] = []
+    for event in events[:_MAX_EVENTS]:
         since = event["since_s"]
-        text = Text(style=_COLOURS[event["severity"]], overflow="ellipsis", no_wrap=True)
-        text.append(f"{event['severity'].upper()} ")
-        if since is not None:
-            text.append(f"for {_age(since)}: ")
-        text.append(event["text"])
-        shown.append(text)
-    return list(shown)
+        words = "" if since is None else f"for {_age(since)}: "
+        text = f"{event['severity'].upper()} {words}{event['text']}"
+        style = _COLOURS[event["severity"]]
+        shown.append(Text(text, style) if is_roomy else _one_line(text, style))
+    if len(events) > _MAX_EVENTS:
+        shown.append(Text(f"and {len(events) - _MAX_EVENTS} more"))
+    return shown
 
 
-def _plumbing(now: Mapping[str, Any]) -> Text:
+def _one_line(text: str, style: str) -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _plumbing(now: Mapping[str, Any]) -> list[RenderableType]:
     counters, outbox = now["counters"], now["outbox"]
     rejects = sum(n for name, n in counters.items() if name.startswith("rejects_"))
-    text = Text(style="dim", no_wrap=True, overflow="ellipsis")
-    text.append(
+    uplink = now["uplink"]
+    text = (
         f"frames {counters['frames']}, refused {rejects}, unanswered {counters['unanswered']}; "
         f"readings {counters['readings']}; outbox {outbox.get('count', '?')}; "
-        f"broker {'connected' if now['uplink']['connected'] else 'not connected'}"
+        f"broker {'connected' if uplink['connected'] else 'not connected'}"
     )
+    shown: list[RenderableType] = [_one_line(text, "dim")]
+    if not uplink["connected"] and uplink["last_error"]:
+        shown.append(_one_line(uplink["last_error"], "yellow"))
     if now["store_trouble"]:
-        text.append(f"; store: {now['store_trouble']}", style="red")
-    return text
+        shown.append(_one_line(f"store: {now['store_trouble']}", "red"))
+    return shown
 
 
 def _age(seconds: float) -> str:

@@ -1,0 +1,125 @@
+"""What is so now: ages, unknowns, two packs, retained messages."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ninebot_bms import BMS2, Doubt
+from packtap.link import LinkDown, LinkUp
+from packtap.present import Present
+from presents import document_of, event, present_of
+from stories import HEALTHY, snapshot
+
+STATUS = snapshot(98.0, status=0x0001, voltage_v=38.0, current_a=None, soc_pct=71)
+UTC = 1_790_000_000_000
+
+
+def retained(present: Present, now: float = 100.0, offset_ms: int | None = UTC) -> dict[str, Any]:
+    return {kind: json.loads(payload) for kind, payload in present.retained(now, offset_ms)}
+
+
+def test_a_value_stands_with_its_age() -> None:
+    old = replace(STATUS, times={**STATUS.times, "soc_pct": 40.0})
+    document = document_of(present_of([("P1", old)]))
+    assert document["values"] == {"status": 1, "voltage_v": 38.0, "soc_pct": 71}
+    assert document["ages_s"] == {"status": 2.0, "voltage_v": 2.0, "soc_pct": 60.0}
+
+
+def test_what_nobody_reported_is_absent_not_zero() -> None:
+    document = document_of(present_of([("P1", STATUS)]))
+    assert "current_a" not in document["values"]
+    assert "cell_voltages_mv" not in document["values"]
+    assert document["cell_count"] is None
+
+
+def test_before_anything_was_read_the_document_says_so() -> None:
+    document = document_of(present_of(lines=()))
+    assert document["pack"] is None
+    assert (document["values"], document["ages_s"], document["flags"]) == ({}, {}, [])
+    assert [line["reason"] for line in document["lines"]] == ["not opened yet"] * 2
+    assert list(present_of().retained(100.0, UTC)) == []
+
+
+def test_the_time_of_day_is_unknown_until_the_clock_is() -> None:
+    present = present_of([("P1", STATUS)])
+    assert document_of(present)["t"] is None
+    assert document_of(present, offset_ms=UTC)["t"] == UTC + 100_000
+    assert retained(present, offset_ms=None)["state"]["t"] is None
+
+
+def test_flags_and_doubts_are_named() -> None:
+    doubt = Doubt("clone-constants", ("cell_voltages_mv",), "all cells are identical")
+    doubted = replace(snapshot(98.0, status=0x0101, cell_voltages_mv=HEALTHY), doubts=(doubt,))
+    document = document_of(present_of([("P1", doubted)]))
+    assert len(document["flags"]) == 2
+    assert document["doubts"] == [{"name": "clone-constants", "text": "all cells are identical"}]
+
+
+def test_a_raised_event_says_since_when_it_is_known() -> None:
+    events = [event(t=90.0), event("bms_fault_flag", cell=None, t=None)]
+    document = document_of(present_of([("P1", STATUS)], events))
+    assert [(e["kind"], e["cell"], e["since_s"]) for e in document["events"]] == [
+        ("cell_undervoltage", 7, 10.0),
+        ("bms_fault_flag", None, None),
+    ]
+
+
+def test_a_line_that_is_lost_says_why_until_it_is_back() -> None:
+    present = present_of(lines=(LinkUp("esc", 1.0, "p"), LinkDown("bms", 2.0, "unplugged")))
+    assert [(line["is_up"], line["reason"]) for line in document_of(present)["lines"]] == [
+        (True, ""),
+        (False, "unplugged"),
+    ]
+    present.line_changed(LinkUp("bms", 3.0, "p"))
+    assert [line["reason"] for line in document_of(present)["lines"]] == ["", ""]
+
+
+def test_the_document_is_json_without_surprises() -> None:
+    document = document_of(present_of([("P1", STATUS)], [event()]), store_trouble="full")
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_the_pack_at_the_main_address_is_shown_whatever_came_last() -> None:
+    second = replace(snapshot(99.0, voltage_v=41.0), address=BMS2)
+    present = present_of([("P1", STATUS), ("P2", second)])
+    assert document_of(present)["pack"] == "P1"
+    alone = present_of([("P2", second)])
+    assert document_of(alone)["pack"] == "P2"
+
+
+def test_each_pack_is_retained_under_a_name_of_its_own_with_its_own_events() -> None:
+    second = replace(snapshot(99.0, voltage_v=41.0), address=BMS2)
+    mine, its = event(pack="P1"), event("bms_fault_flag", cell=None, pack="P2")
+    messages = retained(present_of([("P1", STATUS), ("P2", second)], [mine, its]))
+    assert set(messages) == {"state", "pack", "state/bms2", "pack/bms2"}
+    assert (messages["state"]["pack"], messages["state"]["events"]) == ("P1", [mine.kind])
+    assert (messages["state/bms2"]["pack"], messages["state/bms2"]["events"]) == ("P2", [its.kind])
+
+
+def test_state_is_flat_and_identity_holds_what_the_pack_is() -> None:
+    full = snapshot(
+        98.0, serial="P1", firmware="1.1.5", design_capacity_mah=7800, voltage_v=38.0, soc_pct=71
+    )
+    messages = retained(present_of([("P1", replace(full, cell_count=10))]))
+    assert messages["state"]["voltage_v"] == 38.0
+    assert messages["state"]["age_s"]["voltage_v"] == 2.0
+    assert messages["state"]["t"] == UTC + 100_000
+    identity = {"serial": "P1", "firmware": "1.1.5", "design_capacity_mah": 7800, "cells": 10}
+    assert identity.items() <= messages["pack"].items()
+    assert not {"voltage_v", "soc_pct"} & set(messages["pack"])
+
+
+def test_a_topic_is_complained_about_once() -> None:
+    present = present_of()
+    assert [present.complain_once(topic) for topic in ("disk", "disk", "clock")] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("name", ["readings_dropped", "bytes_unread", "rejects_checksum"])
+def test_counters_are_there_from_the_start(name: str) -> None:
+    assert document_of(present_of())["counters"][name] == 0

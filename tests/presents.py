@@ -1,0 +1,77 @@
+"""What an agent shows, built from snapshots without an agent."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ninebot_bms import Snapshot
+from packtap.analysis.open_events import OpenEvents
+from packtap.config import AgentConfig, LineConfig, MqttConfig
+from packtap.link import LinkDown, LinkItem, LinkUp
+from packtap.model import Event, EventState, Severity
+from packtap.poller import Listening
+from packtap.present import Present
+from packtap.uplink import UplinkStats
+
+CONFIG = AgentConfig(
+    site="depot",
+    agent="pi",
+    bus="a",
+    now_file=Path("now.json"),
+    lines=(LineConfig(name="esc", port="/dev/ttyE"), LineConfig(name="bms", port="/dev/ttyB")),
+    mqtt=MqttConfig(host="broker"),
+)
+BOTH_UP: tuple[LinkItem, ...] = (
+    LinkUp("esc", 1.0, "/dev/ttyE"),
+    LinkUp("bms", 1.0, "/dev/ttyB"),
+)
+
+
+def event(
+    kind: str = "cell_undervoltage",
+    *,
+    cell: int | None = 7,
+    t: float | None = 90.0,
+    severity: Severity = Severity.CRITICAL,
+    pack: str = "P1",
+    text: str = "Cell 7 is at 2700 mV, below 2800 mV. A cell this low is empty, weak or damaged.",
+) -> Event:
+    """Return something that is raised."""
+    identity = f"{pack}/{kind}/{cell or 0:02d}/store/1"
+    return Event(identity, t, pack, kind, severity, EventState.RAISED, cell, text=text)
+
+
+def present_of(
+    snapshots: Iterable[tuple[str, Snapshot]] = (),
+    events: Iterable[Event] = (),
+    lines: Sequence[LinkItem] = BOTH_UP,
+) -> Present:
+    """Return what is so after all this."""
+    present = Present(CONFIG, "boot-a")
+    for item in lines:
+        assert isinstance(item, LinkUp | LinkDown)
+        present.line_changed(item)
+    for pack, snapshot in snapshots:
+        present.snapshot_taken(pack, snapshot)
+    present.events_changed(OpenEvents("store", events))
+    return present
+
+
+def document_of(
+    present: Present,
+    now: float = 100.0,
+    *,
+    offset_ms: int | None = None,
+    uplink: UplinkStats | None = None,
+    store_trouble: str | None = None,
+) -> dict[str, Any]:
+    """Return the now-document."""
+    return present.document(
+        now,
+        offset_ms,
+        bus=Listening(("esc", "bms")),
+        uplink=uplink or UplinkStats(connected=True),
+        unread={},
+        outbox={"count": 3, "bytes": 900, "oldest_ms": None, "undated": 0},
+        store_trouble=store_trouble,
+    )
