@@ -138,14 +138,20 @@ def test_undated_readings_that_are_dropped_are_dated_in_the_gap_later(tmp_path: 
         assert seqs(store)[0] == gap.last_seq + 1
 
 
-def test_lowered_bound_shrinks_the_file_at_the_next_start(tmp_path: Path) -> None:
+def test_lowered_bound_shrinks_the_file_over_the_next_commits(tmp_path: Path) -> None:
     path = tmp_path / "packtap.db"
-    with Store.open(path, 8 * MIB) as store:
-        for t in range(1500):
-            store.settle(store.commit([padded(t, 4000)]))
-    assert path.stat().st_size > 5 * MIB
+    with Store.open(path, 16 * MIB) as store:
+        for t in range(300):
+            store.settle(store.commit([padded(10 * t + n, 4000) for n in range(10)]))
+    assert path.stat().st_size > 11 * MIB
     with Store.open(path, 2 * MIB) as store:
-        assert [t for t, *_ in rows(store)][-1] == UTC + 1499
+        for t in range(3000, 3020):
+            store.commit([readings(t)])
+        times = [t - UTC for t, *_ in rows(store)]
+        assert times == list(range(times[0], 3020))
+        assert times[0] < 2990
+        assert seqs(store) == list(range(3001, 3021))
+        assert sizes(path)[1] <= 4 * MIB
     assert path.stat().st_size <= 2 * MIB
     assert whole(path) == "ok"
 

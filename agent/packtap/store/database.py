@@ -1,7 +1,6 @@
 """`Store`: one thread's hold on the SQLite file, floor 3. Promises stand in the package."""
 
 import contextlib
-import json
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -22,12 +21,11 @@ from packtap.store.records import (
     StoredEvent,
     StoredReading,
     body_of,
-    compose,
     dump,
     kind_of,
 )
-from packtap.store.room import give_back, make_room, record_loss, trim_events
-from packtap.wire import Topic, encode
+from packtap.store.room import make_room, record_loss, trim_events
+from packtap.wire import Topic
 
 __all__ = ["Store"]
 
@@ -37,17 +35,6 @@ _log = logging.getLogger(__name__)
 _ROW_BYTES: Final = 600
 #: Pages that a transaction may split or spill beyond the bytes of its rows.
 _SPARE_BYTES: Final = 8 * 4096
-
-_PENDING: Final = """
-    SELECT b.seq, b.kind, s.site, s.agent, s.bus, s.store, o.pack, o.boot, o.utc_offset_ms,
-           m.times, m.body
-    FROM outbox b
-    JOIN origin o ON o.id = b.origin
-    JOIN source s ON s.id = o.source
-    JOIN message m ON m.id = b.message
-    WHERE b.seq > ? AND o.utc_offset_ms IS NOT NULL {without}
-    ORDER BY b.seq LIMIT ?"""
-_WITHOUT: Final = " AND NOT (b.kind = ? AND s.site = ? AND s.agent = ? AND s.bus = ?)"
 
 
 class Store:
@@ -72,11 +59,7 @@ class Store:
         Raises:
             StoreError: it cannot be opened; the message says what to do.
         """
-        conn = open_for_writing(path, is_owner=max_bytes is not None)
-        store = cls._of(conn, path, max_bytes)
-        if max_bytes is not None:
-            store._shrink(max_bytes)
-        return store
+        return cls._of(open_for_writing(path, is_owner=max_bytes is not None), path, max_bytes)
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
@@ -156,17 +139,8 @@ class Store:
             limit: at most so many.
             without: topics that are to be passed over.
         """
-        names = [name for t in without for name in (t.kind, t.site, t.agent, t.bus)]
-        query = _PENDING.format(without=_WITHOUT * len(without))
         with self._reading() as conn:
-            rows = conn.execute(query, (after_seq, *names, limit)).fetchall()
-        queued, unreadable = [], []
-        for row in rows:
-            try:
-                queued.append(_queued(row))
-            except (ValueError, TypeError, KeyError) as exc:
-                _log.error("message %d of the store cannot be read, dropped: %s", row[0], exc)
-                unreadable.append(row[0])
+            queued, unreadable = history.pending(conn, after_seq, limit, without)
         if unreadable:
             with self._writing() as conn:
                 record_loss(conn, unreadable)
@@ -313,13 +287,6 @@ class Store:
         if self._max_bytes is not None:
             trim_events(conn, self._max_bytes)
 
-    def _shrink(self, max_bytes: int) -> None:
-        """Bring a file that is larger than a lowered bound down to it."""
-        with self._writing() as conn:
-            make_room(conn, max_bytes, 0)
-        with self._reading() as conn:
-            give_back(conn, max_bytes)
-
     def _meta(self, key: str) -> Any:
         return self._conn.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
 
@@ -352,19 +319,3 @@ class Store:
             raise StoreError(f"{self._path}: gone ({exc.strerror}): open the store again") from exc
         if inode != self._inode:
             raise StoreError(f"{self._path}: replaced by another file: open the store again")
-
-
-def _queued(row: tuple[Any, ...]) -> Queued:
-    seq, kind, site, agent, bus, store, pack, boot, offset, times, body = row
-    topic = Topic(site, agent, bus, kind)
-    message = compose(
-        kind=kind,
-        topic=topic,
-        pack=pack,
-        store=store,
-        seq=seq,
-        boot=boot,
-        t=[t + offset for t in json.loads(times)],
-        body=json.loads(body),
-    )
-    return Queued(seq, topic, encode(message))

@@ -1,18 +1,22 @@
-"""Reading the store: readings, events, gaps, floor 3.
+"""Reading the store: what waits, readings, events, gaps, floor 3.
 
 Nothing here holds a read transaction open between rows: a page that plots a month must not keep
 the log from being checkpointed.
 """
 
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from packtap.model import Value
-from packtap.store.records import Gap, Outbox, StoredEvent, StoredReading
+from packtap.store.records import Gap, Outbox, Queued, StoredEvent, StoredReading, compose
+from packtap.wire import Topic, encode
 
-__all__ = ["depth", "events", "gaps", "readings", "rows"]
+__all__ = ["depth", "events", "gaps", "pending", "readings", "rows"]
+
+_log = logging.getLogger(__name__)
 
 _EVENTS: Final = """
     SELECT e.id, s.agent, s.bus, o.pack, e.kind, e.severity, e.cell, e.value, e."limit", e.unit,
@@ -25,6 +29,33 @@ _EVENTS: Final = """
     LEFT JOIN origin c ON c.id = e.cleared_origin
     WHERE (:pack IS NULL OR o.pack = :pack) AND (e.cleared_t IS NULL OR NOT :open)
     ORDER BY e.n"""
+
+_PENDING: Final = """
+    SELECT b.seq, b.kind, s.site, s.agent, s.bus, s.store, o.pack, o.boot, o.utc_offset_ms,
+           m.times, m.body
+    FROM outbox b
+    JOIN origin o ON o.id = b.origin
+    JOIN source s ON s.id = o.source
+    JOIN message m ON m.id = b.message
+    WHERE b.seq > ? AND o.utc_offset_ms IS NOT NULL {without}
+    ORDER BY b.seq LIMIT ?"""
+_WITHOUT: Final = " AND NOT (b.kind = ? AND s.site = ? AND s.agent = ? AND s.bus = ?)"
+
+
+def pending(
+    conn: sqlite3.Connection, after_seq: int, limit: int, without: Collection[Topic]
+) -> tuple[list[Queued], list[int]]:
+    """Return dated messages that wait for delivery, and the seqs of rows that cannot be read."""
+    names = [name for t in without for name in (t.kind, t.site, t.agent, t.bus)]
+    query = _PENDING.format(without=_WITHOUT * len(without))
+    queued, unreadable = [], []
+    for row in conn.execute(query, (after_seq, *names, limit)).fetchall():
+        try:
+            queued.append(_queued(row))
+        except (ValueError, TypeError, KeyError):
+            _log.exception("message %d of the store cannot be read, dropped", row[0])
+            unreadable.append(row[0])
+    return queued, unreadable
 
 
 def readings(
@@ -84,15 +115,16 @@ def gaps(conn: sqlite3.Connection) -> Iterator[Gap]:
 
 def depth(conn: sqlite3.Connection) -> Outbox:
     """Return how much waits for delivery."""
-    count, size, undated, oldest = conn.execute(
-        """
-        SELECT count(*), coalesce(sum(b.bytes), 0), count(*) - count(o.utc_offset_ms),
-            (SELECT m.t_first + p.utc_offset_ms FROM outbox w JOIN origin p ON p.id = w.origin
-             JOIN message m ON m.id = w.message
-             WHERE p.utc_offset_ms IS NOT NULL ORDER BY w.seq LIMIT 1)
-        FROM outbox b JOIN origin o ON o.id = b.origin"""
+    count, size, undated = conn.execute(
+        "SELECT coalesce(sum(waiting), 0), coalesce(sum(waiting_bytes), 0), "
+        "coalesce(sum(waiting) FILTER (WHERE utc_offset_ms IS NULL), 0) FROM origin"
     ).fetchone()
-    return Outbox(count=count, bytes=size, oldest_ms=oldest, undated=undated)
+    oldest = conn.execute(
+        "SELECT m.t_first + o.utc_offset_ms FROM outbox b JOIN origin o ON o.id = b.origin "
+        "JOIN message m ON m.id = b.message "
+        "WHERE o.utc_offset_ms IS NOT NULL ORDER BY b.seq LIMIT 1"
+    ).fetchone()
+    return Outbox(count=count, bytes=size, oldest_ms=oldest[0] if oldest else None, undated=undated)
 
 
 def _row(columns: dict[str, list[Any]], index: int) -> dict[str, Value]:
@@ -101,3 +133,19 @@ def _row(columns: dict[str, list[Any]], index: int) -> dict[str, Value]:
         for name, column in columns.items()
         if (value := column[index]) is not None
     }
+
+
+def _queued(row: tuple[Any, ...]) -> Queued:
+    seq, kind, site, agent, bus, store, pack, boot, offset, times, body = row
+    topic = Topic(site, agent, bus, kind)
+    message = compose(
+        kind=kind,
+        topic=topic,
+        pack=pack,
+        store=store,
+        seq=seq,
+        boot=boot,
+        t=[t + offset for t in json.loads(times)],
+        body=json.loads(body),
+    )
+    return Queued(seq, topic, encode(message))

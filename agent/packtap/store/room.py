@@ -5,7 +5,8 @@ undelivered events. Undelivered ones leave a `gap` row (one for each unbroken ru
 space of removed rows is used again by the rows that follow, in the same transaction already.
 
 Each clearing goes a hundredth of the bound below it, so that a full file is cleared once in many
-commits and not on each.
+commits and not on each. No transaction removes more than `_AT_ONCE` messages: a file that stands
+far above a bound that was lowered comes down over the next commits, and the agent never waits.
 """
 
 import logging
@@ -15,13 +16,14 @@ from typing import Final
 
 from packtap.errors import StoreError
 
-__all__ = ["give_back", "make_room", "record_loss", "trim_events", "used_bytes"]
+__all__ = ["make_room", "record_loss", "trim_events", "used_bytes"]
 
 _log = logging.getLogger(__name__)
 
 _SLACK: Final = 100  #: a hundredth of the bound is cleared at once
 _CHUNK: Final = 16  #: messages removed between two looks at the size
-_GIVE_BACK_PAGES: Final = 512
+_AT_ONCE: Final = 2000  #: messages removed in one transaction
+_GIVE_BACK_PAGES: Final = 512  #: pages that the file shrinks by in one transaction
 _BYTES_PER_EVENT: Final = 16 * 1024  #: one event is remembered per so many of the bound
 
 _DELIVERED: Final = """
@@ -36,10 +38,7 @@ _WAITING_EVENTS: Final = """
 
 def used_bytes(conn: sqlite3.Connection) -> int:
     """Return the bytes of the file that hold something."""
-    pages, free, size = (
-        int(conn.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    pages, free, size = _pages(conn)
     return (pages - free) * size
 
 
@@ -49,13 +48,14 @@ def make_room(conn: sqlite3.Connection, max_bytes: int, need: int) -> None:
     Raises:
         StoreError: not even the empty file would hold them.
     """
+    _give_back(conn, max_bytes)
     if used_bytes(conn) + need <= max_bytes:
         return
     target = max_bytes - need - max_bytes // _SLACK
-    if _clear(conn, _DELIVERED, target, is_loss=False):
-        return
-    for query in (_WAITING_READINGS, _WAITING_EVENTS):
-        if _clear(conn, query, target, is_loss=True):
+    budget = _AT_ONCE
+    for query, is_loss in ((_DELIVERED, False), (_WAITING_READINGS, True), (_WAITING_EVENTS, True)):
+        budget -= _clear(conn, query, target, budget, is_loss=is_loss)
+        if budget <= 0 or used_bytes(conn) <= target:
             return
     if used_bytes(conn) + need > max_bytes:
         raise StoreError(f"{need} bytes do not fit into a store of {max_bytes}: raise store.max_mb")
@@ -97,25 +97,20 @@ def trim_events(conn: sqlite3.Connection, max_bytes: int) -> None:
     )
 
 
-def give_back(conn: sqlite3.Connection, max_bytes: int) -> None:
+def _give_back(conn: sqlite3.Connection, max_bytes: int) -> None:
     """Shrink a file that stands above its bound, as after the bound was lowered."""
-    while True:
-        pages, free, size = (
-            int(conn.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        excess = min(free, pages - max_bytes // size)
-        if excess <= 0:
-            return
-        # In steps: each is a transaction that passes through the log.
-        conn.execute(f"PRAGMA incremental_vacuum({min(excess, _GIVE_BACK_PAGES)})").fetchall()
+    pages, free, size = _pages(conn)
+    excess = min(free, pages - max_bytes // size, _GIVE_BACK_PAGES)
+    for _ in range(excess):
+        # One page a statement: the sqlite3 module takes a single step of a pragma without rows.
+        conn.execute("PRAGMA incremental_vacuum(1)")
 
 
-def _clear(conn: sqlite3.Connection, query: str, target: int, *, is_loss: bool) -> bool:
-    """Remove what `query` finds until the file is down to `target`; tell whether it is."""
+def _clear(conn: sqlite3.Connection, query: str, target: int, budget: int, *, is_loss: bool) -> int:
+    """Remove what `query` finds until the file is down to `target`; return how many messages."""
     after = 0
-    lost = 0
-    while used_bytes(conn) > target:
+    removed = 0
+    while removed < budget and used_bytes(conn) > target:
         # The query must not run on while rows go: each look takes one chunk.
         rows = conn.execute(query, (after, _CHUNK)).fetchall()
         if not rows:
@@ -123,8 +118,17 @@ def _clear(conn: sqlite3.Connection, query: str, target: int, *, is_loss: bool) 
         after = rows[-1][1] if is_loss else rows[-1][0]
         if is_loss:
             record_loss(conn, [seq for _, seq in rows])
-            lost += len(rows)
         conn.executemany("DELETE FROM message WHERE id = ?", [(message,) for message, _ in rows])
-    if lost:
-        _log.error("store is full: %d undelivered messages dropped, recorded as a gap", lost)
-    return used_bytes(conn) <= target
+        removed += len(rows)
+    if removed and is_loss:
+        _log.error("store is full: %d undelivered messages dropped, recorded as a gap", removed)
+    return removed
+
+
+def _pages(conn: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return pages of the file, free ones among them, and bytes a page."""
+    pages, free, size = (
+        int(conn.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages, free, size

@@ -29,9 +29,10 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current", "stored
 #: "pack" in ASCII: tells a packtap store from any other SQLite file.
 APPLICATION_ID: Final = 0x7061636B
 
-#: Small columns come before `times` and `body`, which spill over to pages of their own: reading
-#: the former does not touch the latter. `event.agent` with `id` is unique, not `id` alone: a
-#: device can only speak for itself.
+#: `origin.waiting` counts the outbox: the agent asks for its depth each second, and a backlog may
+#: have 100 000 rows. Small columns come before `times` and `body`, which spill over to pages of
+#: their own: reading the former does not touch the latter. `event.agent` with `id` is unique, not
+#: `id` alone: a device can only speak for itself.
 _FIRST: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE source (
@@ -42,7 +43,8 @@ CREATE TABLE source (
 CREATE TABLE origin (
     id INTEGER PRIMARY KEY,
     source INTEGER NOT NULL REFERENCES source,
-    pack TEXT NOT NULL, boot TEXT NOT NULL, utc_offset_ms INTEGER
+    pack TEXT NOT NULL, boot TEXT NOT NULL, utc_offset_ms INTEGER,
+    waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX origin_by_boot ON origin (boot, source, pack);
 CREATE INDEX origin_by_pack ON origin (pack);
@@ -63,6 +65,14 @@ CREATE TABLE outbox (
     origin INTEGER NOT NULL REFERENCES origin,
     kind TEXT NOT NULL, bytes INTEGER NOT NULL
 );
+CREATE TRIGGER outbox_in AFTER INSERT ON outbox BEGIN
+    UPDATE origin SET waiting = waiting + 1, waiting_bytes = waiting_bytes + NEW.bytes
+    WHERE id = NEW.origin;
+END;
+CREATE TRIGGER outbox_out AFTER DELETE ON outbox BEGIN
+    UPDATE origin SET waiting = waiting - 1, waiting_bytes = waiting_bytes - OLD.bytes
+    WHERE id = OLD.origin;
+END;
 CREATE TABLE event (
     n INTEGER PRIMARY KEY,
     agent TEXT NOT NULL, id TEXT NOT NULL,
@@ -139,9 +149,12 @@ def stored_version(conn: sqlite3.Connection, path: str) -> int:
 
 def _apply(conn: sqlite3.Connection, version: int) -> None:
     # Not executescript: it would commit the open transaction first.
-    for statement in MIGRATIONS[version].split(";"):
-        if statement.strip():
+    statement = ""
+    for line in MIGRATIONS[version].splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
             conn.execute(statement)
+            statement = ""
     if version == 0:
         conn.execute("INSERT INTO meta VALUES ('store_id', ?)", (uuid4().hex,))
         conn.execute("INSERT INTO meta VALUES ('last_seq', 0), ('events', 0)")

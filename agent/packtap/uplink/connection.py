@@ -24,6 +24,7 @@ __all__ = ["Ack", "Connection"]
 
 _CONNECT_S: Final = 10.0
 _QOS: Final = 1
+_PINGREQ: Final = b"\xc0\x00"
 #: Fixed and variable header of a PUBLISH beside topic and payload, at most.
 _HEADER_BYTES: Final = 16
 
@@ -134,9 +135,23 @@ class Connection:
         return self._max_packet_bytes is None or size <= self._max_packet_bytes
 
     def ask(self) -> None:
-        """Make the broker say something: paho has no ping, but this is answered and harmless."""
-        self._client.unsubscribe("packtap/v1/are-you-there")
-        self._check()
+        """Make the broker say something; paho itself asks only after `keepalive_s` of silence.
+
+        Raises:
+            DeliveryError: the connection is gone.
+        """
+        sock: Any = self._client.socket()
+        # Never into the middle of a packet; what is being sent will be answered as well.
+        if sock is None or self._client.want_write():
+            return
+        try:
+            sent = sock.send(_PINGREQ)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as exc:
+            raise DeliveryError("connection lost") from exc
+        if sent != len(_PINGREQ):
+            raise DeliveryError("connection lost: it takes no more bytes")
 
     def poll(self, timeout_s: float, wake: socket.socket | None = None) -> bool:
         """Read, write and keep alive, for at most `timeout_s` if nothing happens.
