@@ -54,6 +54,10 @@ class RidePlan:
             raise ValueError(f"a pack has 1-16 cells, not {self.cells}")
         if self.failing_cell is not None and not 1 <= self.failing_cell <= self.cells:
             raise ValueError(f"there is no cell {self.failing_cell} in a pack of {self.cells}")
+        if not 0 <= self.soc_pct <= 100:
+            raise ValueError(f"a charge is 0-100 %, not {self.soc_pct:g}")
+        if not self.fails_after_s >= 0:
+            raise ValueError(f"a ride cannot fail before its start ({self.fails_after_s:g} s)")
 
 
 class Ride:
