@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from packtap.errors import PacktapError
+from packtap.wire import SCHEMA
 
 __all__ = ["NowFile", "read_now"]
 
@@ -46,7 +47,8 @@ def read_now(path: Path) -> dict[str, object] | None:
     """Return the document, or None if no agent writes there.
 
     Raises:
-        PacktapError: the file is there but cannot be read, or is no such document.
+        PacktapError: the file is there but cannot be read, or is no such document, or one of
+            another version.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -56,6 +58,11 @@ def read_now(path: Path) -> dict[str, object] | None:
         raise PacktapError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise PacktapError(f"{path} is not written by a packtap agent") from error
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or "v" not in document:
         raise PacktapError(f"{path} is not written by a packtap agent")
+    if document["v"] != SCHEMA:
+        raise PacktapError(
+            f"{path} is written by packtap {document.get('version', '?')}, which shows itself in "
+            "another form: use the same version on both sides"
+        )
     return document

@@ -13,15 +13,15 @@ from packtap.now_file import NowFile, read_now
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "run" / "a.json"
-    NowFile(path).replace({"pack": None, "values": {"soc_pct": 70}, "text": "°C"})
-    assert read_now(path) == {"pack": None, "values": {"soc_pct": 70}, "text": "°C"}
+    NowFile(path).replace({"v": 1, "pack": None, "values": {"soc_pct": 70}, "text": "°C"})
+    assert read_now(path) == {"v": 1, "pack": None, "values": {"soc_pct": 70}, "text": "°C"}
 
 
 def test_nothing_is_seen_before_and_after(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     file = NowFile(path)
     assert read_now(path) is None
-    file.replace({})
+    file.replace({"v": 1})
     file.remove()
     assert read_now(path) is None
     file.remove()  # twice is fine
@@ -31,7 +31,7 @@ def test_nothing_is_seen_before_and_after(tmp_path: Path) -> None:
 def test_a_reader_never_sees_half_a_document(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     file = NowFile(path)
-    file.replace({"n": 0, "filler": "", "end": 0})
+    file.replace({"v": 1, "n": 0, "filler": "", "end": 0})
     done = threading.Event()
     seen: set[int] = set()
 
@@ -47,7 +47,7 @@ def test_a_reader_never_sees_half_a_document(tmp_path: Path) -> None:
     written = 0
     while len(seen) < 20:
         written += 1
-        file.replace({"n": written, "filler": "x" * 20_000, "end": written})
+        file.replace({"v": 1, "n": written, "filler": "x" * 20_000, "end": written})
         assert reader.is_alive()
     done.set()
     reader.join()
@@ -57,15 +57,15 @@ def test_a_reader_never_sees_half_a_document(tmp_path: Path) -> None:
 def test_a_number_that_json_does_not_know_leaves_the_old_document(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     file = NowFile(path)
-    file.replace({"n": 1})
+    file.replace({"v": 1, "n": 1})
     with pytest.raises(ValueError, match="JSON"):
-        file.replace({"n": float("nan")})
-    assert read_now(path) == {"n": 1}
+        file.replace({"v": 1, "n": float("nan")})
+    assert read_now(path) == {"v": 1, "n": 1}
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"not json"],
-    ids=["empty", "half", "a list", "a number", "not utf-8", "text"],
+    "content", [b"", b"{", b"{}", b"[]", b"7", b"\xff\xfe", b"not json"],
+    ids=["empty", "half", "an empty object", "a list", "a number", "not utf-8", "text"],
 )  # fmt: skip
 def test_a_file_of_somebody_else_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
@@ -73,6 +73,13 @@ def test_a_file_of_somebody_else_is_refused_in_one_line(tmp_path: Path, content:
     with pytest.raises(PacktapError, match="not written by a packtap agent") as caught:
         read_now(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_document_of_another_version_is_not_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    NowFile(path).replace({"v": 2, "version": "9.9.9"})
+    with pytest.raises(PacktapError, match=r"packtap 9\.9\.9"):
+        read_now(path)
 
 
 def test_a_file_that_may_not_be_read_is_said_to_be_that(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ EXIT_FINE: Final = 0
 EXIT_FAULT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SILENT: Final = 3
+_EXIT_INTERRUPTED: Final = 130  # as a shell says it: 128 and the number of SIGINT
 
 #: Name -> one-line help; the module is `packtap.cli.<name>`.
 COMMANDS: Final[dict[str, str]] = {
@@ -67,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = _parser(chosen if chosen in COMMANDS else None)
         arguments = parser.parse_args(words)
-        return cast("_Command", arguments.command).run(arguments)
+        code = cast("_Command", arguments.command).run(arguments)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not while Python ends
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -86,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FINE
     except KeyboardInterrupt:
-        return 130
+        return _EXIT_INTERRUPTED
+    else:
+        return code
     return EXIT_USAGE
 
 

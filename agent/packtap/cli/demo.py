@@ -151,8 +151,8 @@ class _Chain:
         for name, child in self.children.items():
             if child.poll() is not None:
                 log = (self.directory / f"{name}.log").read_text(errors="replace")
-                tail = "\n".join(log.strip().splitlines()[-5:])
-                raise DeliveryError(f"{name} ended with {child.returncode}:\n{tail}")
+                last = (log.strip().splitlines() or ["it has said nothing"])[-1]
+                raise DeliveryError(f"{name} ended with {child.returncode}: {last}")
 
     def now(self) -> dict[str, Any] | None:
         """Return what the agent sees now."""

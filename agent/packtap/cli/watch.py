@@ -4,16 +4,19 @@ import argparse
 import json
 import sys
 import time
+from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
+from packtap.clock import boot_id, boot_ms
 from packtap.now_file import read_now
 
 HELP = "live table of what the agent sees now"
 
 _EVERY_S: Final = 0.5
 _WAIT_S: Final = 3.0
+_HANGS_S: Final = 10.0  #: an agent writes once a second
 _RUN: Final = Path("/run/packtap")
 
 
@@ -44,9 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
             )
             return EXIT_SILENT
         time.sleep(0.1)
-    if arguments.json:
-        return _stream(path, once=arguments.once)
-    return _draw(path, once=arguments.once)
+    if arguments.once and (trouble := _silence(read_now(path) or {})):
+        print(f"packtap: {trouble}", file=sys.stderr)
+        _show_once(path, as_json=arguments.json)
+        return EXIT_SILENT
+    if arguments.once:
+        return _show_once(path, as_json=arguments.json)
+    return _stream(path) if arguments.json else _draw(path)
 
 
 def _only_now_file() -> Path | None:
@@ -65,7 +72,35 @@ def _only_now_file() -> Path | None:
     return None
 
 
-def _stream(path: Path, *, once: bool) -> int:
+def _silence(document: dict[str, Any]) -> str:
+    """Return what is wrong if the agent has stopped writing; "" if it has not.
+
+    A process that was killed leaves its last document behind, which must not pass for the present.
+    """
+    if document.get("boot") not in (None, boot_id()):
+        return "what stands here was written before this machine was started anew"
+    silent_s = boot_ms() / 1000 - float(document.get("boot_s", inf))
+    if silent_s <= _HANGS_S:
+        return ""
+    return f"the agent last wrote {silent_s:.0f} s ago: it was killed, or hangs"
+
+
+def _show_once(path: Path, *, as_json: bool) -> int:
+    document = read_now(path)
+    if document is None:
+        return EXIT_SILENT
+    if as_json:
+        print(json.dumps(document))
+    else:
+        from rich.console import Console
+
+        from packtap.cli.screen import render
+
+        Console().print(render(document))
+    return EXIT_FAULT if document["events"] else EXIT_FINE
+
+
+def _stream(path: Path) -> int:
     shown: object = None
     events = False
     try:
@@ -74,37 +109,34 @@ def _stream(path: Path, *, once: bool) -> int:
                 shown = document.get("boot_s")
                 events = bool(document["events"])
                 print(json.dumps(document), flush=True)
-            if once:
-                break
             time.sleep(_EVERY_S)
     except KeyboardInterrupt:
         pass
     return EXIT_FAULT if events else EXIT_FINE
 
 
-def _draw(path: Path, *, once: bool) -> int:
-    from rich.console import Console
+def _draw(path: Path) -> int:
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
     from packtap.cli.screen import render
 
     console = Console()
-    document = read_now(path)
-    if once or not console.is_terminal:
-        if document is not None:
-            console.print(render(document))
-        return EXIT_FAULT if document and document["events"] else EXIT_FINE
-    last = document
+    if not console.is_terminal:
+        return _show_once(path, as_json=False)
+    last = read_now(path)
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 document = read_now(path)
-                if document is not None:
-                    last = document
-                    live.update(render(document), refresh=True)
-                else:
+                if document is None:
                     live.update(Text("the agent has stopped; waiting for it"), refresh=True)
+                else:
+                    last = document
+                    trouble = _silence(document)
+                    warning = [Text(trouble, style="bold red")] if trouble else []
+                    live.update(Group(*warning, render(document)), refresh=True)
                 time.sleep(_EVERY_S)
     except KeyboardInterrupt:
         return EXIT_FAULT if last and last["events"] else EXIT_FINE
