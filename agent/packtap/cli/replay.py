@@ -22,11 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one object a line, diagnosis last")
     parser.add_argument(
         "--esc-error",
-        type=int,
+        type=_error_code,
         metavar="N",
-        choices=range(10, 51),
         help="the error code that the scooter shows (10-50): a fault was reported",
     )
+
+
+def _error_code(word: str) -> int:
+    if not (word.isdecimal() and 10 <= int(word) <= 50):
+        raise argparse.ArgumentTypeError(f"{word!r} is no error code of a scooter: those are 10-50")
+    return int(word)
 
 
 def run(arguments: argparse.Namespace) -> int:
