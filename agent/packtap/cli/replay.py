@@ -8,10 +8,11 @@ from ninebot_bms import Observer
 from packtap.analysis.diagnosis import RankedCause, rank_causes
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
+from packtap.errors import CaptureError
 from packtap.inputs import open_capture
 from packtap.model import Event, EventState, Severity
 from packtap.replaying import replay
-from packtap.tap import Tap, TapSettings
+from packtap.tap import Digest, Tap, TapSettings
 
 HELP = "a capture through the same analysis as live: events and a diagnosis"
 
@@ -36,26 +37,64 @@ def _error_code(word: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print events and the diagnosis; exit 1 if a warning or worse was raised."""
-    observer = Observer()
-    tap = Tap(TapSettings(), OpenEvents("replay"))
-    seen: list[Event] = []
-    with open_capture(arguments.capture, progress=sys.stderr) as capture:
-        for digest in replay(capture, tap, observer):
-            for event in digest.events:
-                seen.append(event)
-                _print_event(event, as_json=arguments.json)
-    ranked = rank_causes(seen, fault_reported=arguments.esc_error is not None)
-    _print_diagnosis(ranked, tap.pack, as_json=arguments.json)
-    frames = sum(line.frames for line in observer.counts.values())
-    if frames == 0:
+    told = _Told()
+    broken: CaptureError | None = None
+    try:
+        with open_capture(arguments.capture, progress=sys.stderr) as capture:
+            for digest in replay(capture, told.tap, told.observer):
+                for event in told.take(digest):
+                    _print_event(event, as_json=arguments.json)
+    except CaptureError as error:
+        if not told.frames:
+            raise
+        broken = error  # what was read before the break is worth a diagnosis
+    ranked = rank_causes(told.events, fault_reported=arguments.esc_error is not None)
+    if arguments.json:
+        _print_diagnosis_json(ranked, told.tap.pack)
+    elif told.frames:
+        _print_diagnosis(ranked, told)
+    if broken is not None:
+        raise broken
+    if not told.frames:
         print(
-            f"packtap: no frame in {arguments.capture}: wrong file, wrong baud rate, or a silent "
-            "line (packtap decode shows what is in it)",
+            f"packtap: no frame in {arguments.capture}: it is empty, the wrong file, of the wrong "
+            "baud rate or from a silent line (packtap decode shows what is in it)",
             file=sys.stderr,
         )
         return EXIT_SILENT
-    raised = [event for event in seen if event.severity is not Severity.INFO]
+    raised = [event for event in told.events if event.severity is not Severity.INFO]
     return EXIT_FAULT if raised else EXIT_FINE
+
+
+class _Told:
+    """What a recording has told so far."""
+
+    def __init__(self) -> None:
+        self.observer = Observer()
+        self.tap = Tap(TapSettings(), OpenEvents("replay"))
+        self.events: list[Event] = []
+        self.snapshots = 0
+        self.has_cells = False
+        self.has_times = False
+
+    def take(self, digest: Digest) -> list[Event]:
+        """Note what a chunk gave; return its events."""
+        for _, snapshot in digest.snapshots:
+            self.snapshots += 1
+            self.has_cells |= snapshot.values.get("cell_voltages_mv") is not None
+            self.has_times |= snapshot.t is not None
+        self.events += digest.events
+        return digest.events
+
+    @property
+    def frames(self) -> int:
+        """Frames of all nodes."""
+        return sum(line.frames for line in self.observer.counts.values())
+
+    @property
+    def refused(self) -> int:
+        """Stretches of bytes that were no frame."""
+        return sum(sum(line.rejects.values()) for line in self.observer.counts.values())
 
 
 def _print_event(event: Event, *, as_json: bool) -> None:
@@ -83,20 +122,26 @@ def _print_event(event: Event, *, as_json: bool) -> None:
     print(f"{when}{word}  {event.kind}: {event.text}")
 
 
-def _print_diagnosis(ranked: tuple[RankedCause, ...], pack: str, *, as_json: bool) -> None:
-    if as_json:
-        causes = [
-            {
-                "cause": entry.cause.value,
-                "probability": round(entry.probability, 6),
-                "evidence_for": list(entry.evidence_for),
-                "evidence_against": list(entry.evidence_against),
-            }
-            for entry in ranked
-        ]
-        print(json.dumps({"diagnosis": causes, "pack": pack}))
-        return
-    print(f"\nPack {pack}: what explains this, most probable first")
+def _print_diagnosis_json(ranked: tuple[RankedCause, ...], pack: str) -> None:
+    causes = [
+        {
+            "cause": entry.cause.value,
+            "probability": round(entry.probability, 6),
+            "evidence_for": list(entry.evidence_for),
+            "evidence_against": list(entry.evidence_against),
+        }
+        for entry in ranked
+    ]
+    print(json.dumps({"diagnosis": causes, "pack": pack}))
+
+
+def _print_diagnosis(ranked: tuple[RankedCause, ...], told: _Told) -> None:
+    print(f"\n{told.frames} frames, {told.refused} refused, {told.snapshots} readings.")
+    if told.snapshots and not told.has_cells:
+        print("Nobody asked for cells (a stock ESC never does): about cells nothing can be said.")
+    if told.snapshots and not told.has_times:
+        print("The recording has no times: what takes a while to show cannot be judged.")
+    print(f"Pack {told.tap.pack}: what explains this, most probable first")
     for entry in ranked:
         if entry.probability >= 0.005:
             evidence = f"  (for: {', '.join(entry.evidence_for)})" if entry.evidence_for else ""
