@@ -151,8 +151,9 @@ class Tap:
                 self._take_rest(result)
             if isinstance(event, Reply):
                 self._take_block(event, result)
-            for check in self._link_checks:
-                result.events += self._open.apply(self.pack, check.receive(event))
+            findings = [each for check in self._link_checks for each in check.receive(event)]
+            if findings:
+                result.events += self._open.apply(self.pack, findings)
         return result
 
     def idle(self, now: float | None) -> Digest:

@@ -43,7 +43,10 @@ def is_live(slot: int | None) -> bool:
 
 def live_cells(slots: Sequence[int | None]) -> int:
     """Return the number of the last live cell, 0 if none."""
-    return max((number for number, slot in enumerate(slots, 1) if is_live(slot)), default=0)
+    number = len(slots)
+    while number and not is_live(slots[number - 1]):
+        number -= 1
+    return number
 
 
 class CellCounter:
