@@ -1,8 +1,9 @@
 """Kill what can be killed while an emulated scooter rides, then compare both ends of the chain.
 
-A run is seeded: which part is killed, after how long, for how long. Victims are the agent, ingest,
+A run is seeded: what is struck, when, and for how long it is down. Victims are the agent, ingest,
 the broker and the store, each by signal 9 and started again on its own files; for the store also
 a shim that refuses, a server that hangs, and a locked SQLite file. Several may be down at once.
+Moments are any moment, just after a commit, and while messages wait in ingest for a fallen store.
 Afterwards the readings that the agent has committed must be the readings in the store, none twice.
 """
 
@@ -50,6 +51,9 @@ __all__ = ["Outcome", "run_influx", "run_sqlite"]
 #: Seconds between two moments of a run, and how long a part is down.
 _BETWEEN_S: Final = (0.1, 2.0)
 _DOWN_S: Final = (0.05, 3.0)
+#: When a part is struck: besides any moment, where a message is most easily lost.
+_STRIKES: Final = ("any moment", "messages on their way", "messages waiting in ingest")
+_CALM_S: Final = 4.0  # longer than an agent remembers what was acknowledged
 _ARRIVAL_S: Final = 120.0
 
 
@@ -156,6 +160,12 @@ def _killed(name: str, server: Server) -> _Victim:
     return _Victim(name, server.kill9, server.restart)
 
 
+def _shuffled(rng: random.Random, cards: Sequence[_Victim | None]) -> Iterator[_Victim | None]:
+    """Yield for ever; each as often as every other."""
+    while True:
+        yield from rng.sample(cards, len(cards))
+
+
 @dataclass(slots=True)
 class _Chain:
     wires: Wires
@@ -174,6 +184,7 @@ class _Chain:
             _killed("ingest", self.ingest),
             _killed("mosquitto", self.broker),
         ]
+        turns = _shuffled(rng, [*services, None])  # None: the store, in one of its ways
         down: dict[str, tuple[float, _Victim]] = {}
 
         def stand_up(everybody: bool = False) -> None:
@@ -187,22 +198,39 @@ class _Chain:
                     victim.raise_up()
                     del down[part]
 
+        def strike(victim: _Victim, at_least_s: float = 0.0) -> None:
+            part = victim.name.partition("-")[0]
+            if part not in down:
+                victim.fell()
+                self.outcome.kills[victim.name] += 1
+                down[part] = (time.monotonic() + at_least_s + rng.uniform(*_DOWN_S), victim)
+
+        def until(moment: Callable[[], bool], at_most_s: float) -> None:
+            """Let the ride go on until the moment; it may never come, the strike does."""
+            deadline = time.monotonic() + at_most_s
+            while time.monotonic() < deadline and not moment():
+                stand_up()
+                time.sleep(0.005)
+
         with scooter(self.wires, self.lines):
             eventually(lambda: committed(self.agent.store), "the first reading")
             for _ in range(rounds):
-                # A random moment is meant: this waits for nothing.
-                strike_at = time.monotonic() + rng.uniform(*_BETWEEN_S)
-                while time.monotonic() < strike_at:
-                    stand_up()
-                    time.sleep(0.01)
-                # A store has several ways to fall, and as many turns as another part.
-                victim = rng.choice([*services, rng.choice(store)])
-                down_s = rng.uniform(*_DOWN_S)
-                part = victim.name.partition("-")[0]
-                if part not in down:
-                    victim.fell()
-                    self.outcome.kills[victim.name] += 1
-                    down[part] = (time.monotonic() + down_s, victim)
+                until(lambda: False, rng.uniform(*_BETWEEN_S))  # any moment
+                fallen_store = rng.choice(store)
+                match rng.choice(_STRIKES):
+                    case "any moment":
+                        strike(next(turns) or fallen_store)
+                    case "messages on their way":
+                        seq = self.last_seq()
+                        until(lambda seq=seq: self.last_seq() > seq, 2.0)  # type: ignore[misc]
+                        until(lambda: False, rng.uniform(0.0, 0.05))
+                        strike(next(turns) or fallen_store)
+                    case "messages waiting in ingest":
+                        strike(fallen_store, at_least_s=2.0)
+                        until(lambda: bool(self.ingest.stats().get("waiting")), 3.0)
+                        strike(services[rng.choice([1, 1, 2])])
+                        # A kill of the agent or the broker would make the agent send them again.
+                        until(lambda: False, _CALM_S)
                 self.outcome.rounds += 1
             stand_up(everybody=True)
 

@@ -27,7 +27,7 @@ from system.chain import (
 from system.chain_faults import Outcome, run_influx, run_sqlite
 from system.servers import Mosquitto, eventually
 
-ROUNDS: Final = int(os.environ.get("PACKTAP_FAULT_ROUNDS", "24"))
+ROUNDS: Final = int(os.environ.get("PACKTAP_FAULT_ROUNDS", "16"))
 SEED: Final = int(os.environ.get("PACKTAP_FAULT_SEED", "1"))
 
 
