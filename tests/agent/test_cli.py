@@ -171,6 +171,17 @@ def test_a_reader_that_is_gone_before_anything_was_printed_is_no_trouble() -> No
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("command", ["events", "registers"])
+def test_output_to_a_full_disk_is_one_line_and_exits_2(command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "packtap", command],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [b"packtap: the output cannot be written: the disk is full"]
+
+
 # events
 
 

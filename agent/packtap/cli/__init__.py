@@ -8,6 +8,7 @@ Exit codes: 0 fine, 1 fault found, 2 usage or configuration, 3 nothing answers.
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -84,9 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PacktapError as error:
         _complain(str(error))
     except BrokenPipeError:
-        # The reader (head, less) has gone: nothing more to say, and no traceback at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) has gone: nothing more to say.
+        _discard_output()
         return EXIT_FINE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_output()
+        _complain("the output cannot be written: the disk is full")
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     else:
@@ -110,6 +116,11 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(command=module)
     return parser
+
+
+def _discard_output() -> None:
+    """Keep Python from trying once more, and from complaining, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(line: str) -> None:
