@@ -1,0 +1,88 @@
+"""Attending to a bus: listening never sends, a bench asks one question at a time."""
+
+import pytest
+
+from ninebot_bms import Dialect, Session, Unanswered
+from ninebot_bms.commands import is_read_request
+from ninebot_bms.emulator import EmulatedPack, RegisterImage
+from packtap.errors import LinkError
+from packtap.link import Received
+from packtap.poller import Listening, Polling
+from recorded import RECORDED_FRAMES, recording
+
+
+class Wire:
+    """A link with a pack at its other end; it can be down."""
+
+    def __init__(self) -> None:
+        self.pack = EmulatedPack(Dialect.XIAOMI, RegisterImage({"serial": "3JDEA24M1D0815"}))
+        self.sent: list[bytes] = []
+        self.is_down = False
+        self.now = 0.0
+
+    def send(self, data: bytes) -> None:
+        if self.is_down:
+            raise LinkError("bms: the port is gone")
+        self.sent.append(data)
+        self.pack.receive_data(data, self.now)
+
+
+def run(polling: Polling, wire: Wire, seconds: float) -> list[object]:
+    """Let the loop turn for so long."""
+    happened: list[object] = []
+    end = wire.now + seconds
+    while wire.now < end:
+        if answer := wire.pack.next_send(wire.now):
+            happened += polling.receive(Received("bms", wire.now, answer))
+        happened += polling.idle(wire.now)
+        wire.now += min(polling.patience_s(wire.now), 0.002)
+    return happened
+
+
+@pytest.mark.parametrize("name", RECORDED_FRAMES)
+def test_listening_counts_the_frames_of_a_real_recording(name: str) -> None:
+    listening = Listening(("esc", "bms"))
+    for t, line, data in recording(name):
+        listening.receive(Received(line, t, data))
+    listening.idle(1e6)
+    assert listening.tally.frames == RECORDED_FRAMES[name]
+    assert listening.tally.replies + listening.tally.requests <= RECORDED_FRAMES[name]
+
+
+def test_listening_wakes_up_often_enough_for_a_time_out() -> None:
+    assert 0 < Listening(("bms",)).patience_s(0.0) <= 0.1
+
+
+def test_a_bench_asks_and_is_answered_one_request_at_a_time() -> None:
+    wire = Wire()
+    polling = Polling(Session(), wire)
+    run(polling, wire, 10.0)
+    tally = polling.tally
+    assert tally.replies > 30
+    assert tally.requests - tally.replies - tally.unanswered <= 1
+    assert wire.sent
+    assert all(is_read_request(request) for request in wire.sent)
+
+
+def test_a_bench_whose_line_is_down_goes_on_and_asks_again_when_it_is_back() -> None:
+    wire = Wire()
+    polling = Polling(Session(), wire)
+    run(polling, wire, 5.0)
+    wire.is_down = True
+    before = polling.tally.replies
+    silent = run(polling, wire, 5.0)
+    assert polling.tally.replies == before
+    assert any(isinstance(event, Unanswered) for event in silent)
+    wire.is_down = False
+    run(polling, wire, 10.0)
+    assert polling.tally.replies > before
+
+
+def test_a_bench_is_never_waited_for_longer_than_its_next_request() -> None:
+    wire = Wire()
+    polling = Polling(Session(), wire)
+    for _ in range(2000):
+        polling.idle(wire.now)
+        patience_s = polling.patience_s(wire.now)
+        assert 0 < patience_s <= 0.1
+        wire.now += patience_s
