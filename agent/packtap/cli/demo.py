@@ -6,7 +6,6 @@ is simulated and the screen says so.
 """
 
 import argparse
-import contextlib
 import ctypes
 import json
 import logging
@@ -17,8 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,7 +141,7 @@ class _Chain:
                 stdout=subprocess.PIPE if name == "scooter" else log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread, and only a system call
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - a system call, nothing else
             )
         self.children[name] = child
         return child
@@ -193,13 +193,18 @@ class _Chain:
             child.wait()
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when the demo dies, however it dies (Linux only).
+def _die_with_parent() -> Callable[[], object] | None:
+    """Return what a child runs so that the kernel ends it when the demo dies (Linux only).
 
-    An orphan would go on reading a pseudo-terminal that later belongs to somebody else.
+    An orphan would go on reading a pseudo-terminal that later belongs to somebody else. Looked up
+    here, before the fork: the child, which may have been forked beside the broker's threads, does
+    one system call and takes no lock.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+    return partial(prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
