@@ -1,4 +1,4 @@
-"""Boot time, boot id, and UTC once it is known, floor 1.
+"""Boot time, boot id, and UTC once it is known, floor 3.
 
 A Pi has no battery-backed clock: after a power cut it wakes with a wrong one until the network
 corrects it. So readings are taken in milliseconds since boot, which nothing ever steps, and the

@@ -1,4 +1,4 @@
-"""Which queued messages are on their way, which wait and why; pure, time passed in, floor 2.
+"""Which queued messages are on their way, which wait and why; pure, time passed in, floor 3.
 
 A message in the outbox is in one of these states; only the last two are kept here between two
 connections::

@@ -1,0 +1,66 @@
+"""What the documents say is so: files exist, examples run, commands are there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from packtap.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+README = (ROOT / "README.md").read_text()
+_PATH = re.compile(r"`((?:protocol|agent|tests|deploy|systemd|\.ci)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_in_a_document_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert [path for path in _PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+def test_architecture_lists_every_module_of_both_packages() -> None:
+    layout = (ROOT / "ARCHITECTURE.md").read_text().partition("```\n")[2].partition("```")[0]
+    named = set(re.findall(r"\w+", layout))
+    for package in (ROOT / "protocol/ninebot_bms", ROOT / "agent/packtap"):
+        modules = {
+            path.stem
+            for path in package.iterdir()
+            if (path.suffix == ".py" or (path / "__init__.py").exists())
+            and path.stem not in ("__init__", "__main__")
+        }
+        assert modules - named == set()
+
+
+def test_the_library_example_of_the_readme_prints_what_it_says() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (promised,) = re.findall(r"# (\S+)\n", example)
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [promised]
+
+
+def test_the_transcript_of_the_readme_is_what_the_command_prints() -> None:
+    (transcript,) = re.findall(r"\$ packtap (decode .*?)```", README, re.DOTALL)
+    command, *lines = transcript.splitlines()
+    done = subprocess.run(
+        [sys.executable, "-m", "packtap", *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    printed = done.stdout.splitlines()
+    shown = [line for line in lines if line.strip() != "..."]
+    start = printed.index(shown[0])
+    assert printed[start : start + len(shown)] == shown
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    rows = re.findall(r"^\| (`packtap .*?) \|", README, re.MULTILINE)
+    named = {word for row in rows for word in re.findall(r"`(?:packtap )?(\w+)`", row)}
+    assert named == set(COMMANDS)
