@@ -31,6 +31,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_framer.py
+	$(BIN)/python tests/bench/bench_path.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
