@@ -20,8 +20,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from ninebot_bms.errors import Reason
 from ninebot_bms.registers import REGISTERS
+from packtap.counters import COUNTERS
 from packtap.model import EventState
 from packtap.wire import EventMessage, JsonValue, LinkMessage, ReadingsMessage, Topic
 
@@ -72,13 +72,6 @@ ROWS: Final[Mapping[str, FieldType]] = MappingProxyType(
     }
 )
 
-#: Counters of a `link` message: whole numbers since the start of the agent.
-_COUNTERS: Final = (
-    *("readings", "readings_dropped", "frames", "requests", "replies", "unanswered"),
-    *(f"rejects_{reason.lower()}" for reason in Reason),
-    *("acknowledged", "refused"),
-)
-
 #: Measurement -> field -> type: everything that this module can emit.
 FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
     {
@@ -91,7 +84,7 @@ FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
             "limit": FieldType.FLOAT,
             "text": FieldType.TEXT,
         },
-        "link": dict.fromkeys(_COUNTERS, FieldType.INTEGER),
+        "link": dict.fromkeys(COUNTERS, FieldType.INTEGER),
     }
 )
 

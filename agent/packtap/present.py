@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from ninebot_bms import BMS, BMS2, Reason, Snapshot, by_name, status_flags
+from ninebot_bms import BMS, BMS2, Snapshot, by_name, status_flags
 from packtap import __version__
 from packtap.analysis.open_events import OpenEvents
 from packtap.batch import json_value
 from packtap.config import AgentConfig
+from packtap.counters import Counters, rejects_by_name
 from packtap.link import LinkDown, LinkUp
 from packtap.model import Event
 from packtap.poller import Listening, Polling
@@ -78,7 +79,7 @@ class Present:
 
     def counters(
         self, bus: Listening | Polling, uplink: UplinkStats, unread: Mapping[str, int]
-    ) -> dict[str, int | float]:
+    ) -> dict[str, int]:
         """Return the counters of tap and uplink since the agent started.
 
         Args:
@@ -87,18 +88,18 @@ class Present:
             unread: bytes that came faster than they were taken, by line.
         """
         counted = bus.tally
-        return {
-            "readings": self.readings,
-            "readings_dropped": self.dropped,
-            "bytes_unread": sum(unread.values()),
-            "frames": counted.frames,
-            "requests": counted.requests,
-            "replies": counted.replies,
-            "unanswered": counted.unanswered,
-            **{f"rejects_{reason.lower()}": counted.rejects[reason] for reason in Reason},
-            "acknowledged": uplink.acked,
-            "refused": uplink.refused,
-        }
+        return Counters(
+            readings=self.readings,
+            readings_dropped=self.dropped,
+            bytes_unread=sum(unread.values()),
+            frames=counted.frames,
+            requests=counted.requests,
+            replies=counted.replies,
+            unanswered=counted.unanswered,
+            **rejects_by_name(counted.rejects),
+            acknowledged=uplink.acked,
+            refused=uplink.refused,
+        ).as_dict()
 
     def document(
         self,

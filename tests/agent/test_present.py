@@ -8,7 +8,11 @@ import pytest
 
 from ninebot_bms import BMS2, Doubt
 from packtap.link import LinkDown, LinkUp
+from packtap.points import FIELDS, points_of
+from packtap.poller import Listening
 from packtap.present import Present
+from packtap.uplink import UplinkStats
+from packtap.wire import LinkMessage, Topic
 from presents import document_of, event, present_of
 from stories import HEALTHY, snapshot
 
@@ -118,6 +122,17 @@ def test_a_topic_is_complained_about_once() -> None:
         False,
         True,
     ]
+
+
+def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
+    sent = present_of().counters(Listening(("bms",)), UplinkStats(), {})
+    assert sent.keys() == FIELDS["link"].keys()
+    message = LinkMessage(
+        agent="pi", bus="a", pack="P1", store="s", seq=1, boot="b", t=[UTC], counters={**sent}
+    )
+    converted = points_of(Topic("depot", "pi", "a", "link"), message)
+    assert converted.unknown == frozenset()
+    assert converted.points[0].fields == sent
 
 
 @pytest.mark.parametrize("name", ["readings_dropped", "bytes_unread", "rejects_checksum"])

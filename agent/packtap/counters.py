@@ -1,0 +1,61 @@
+"""The counters of a `link` message, floor 1: what the agent counts since it started.
+
+One field a counter; the fields are the JSON keys and the fields of measurement `link`, so what the
+agent sends and what ingest knows cannot differ. Whole numbers only, for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+from ninebot_bms.errors import Reason
+
+__all__ = ["COUNTERS", "Counters", "rejects_by_name"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Counters of tap and uplink.
+
+    Attributes:
+        readings: snapshots taken.
+        readings_dropped: readings that the store did not take.
+        bytes_unread: bytes that came faster than they were taken, all lines.
+        frames: whole frames.
+        requests: frames that ask a pack.
+        replies: frames in which a pack answers.
+        unanswered: requests without a reply.
+        rejects_header: runs of bytes in which no frame begins.
+        rejects_length: frames with an impossible length, or that never became whole.
+        rejects_checksum: frames whose sum is wrong.
+        rejects_sanity: frames whose content contradicts their command.
+        acknowledged: messages that the broker has acknowledged.
+        refused: messages that the broker has refused.
+    """
+
+    readings: int
+    readings_dropped: int
+    bytes_unread: int
+    frames: int
+    requests: int
+    replies: int
+    unanswered: int
+    rejects_header: int
+    rejects_length: int
+    rejects_checksum: int
+    rejects_sanity: int
+    acknowledged: int
+    refused: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counters by name, for JSON."""
+        return asdict(self)
+
+
+#: Names of the counters.
+COUNTERS: Final = tuple(item.name for item in fields(Counters))
+
+
+def rejects_by_name(rejects: Mapping[Reason, int]) -> dict[str, int]:
+    """Return what was refused as counters, one a reason; 0 for a reason that did not occur."""
+    return {f"rejects_{reason.lower()}": rejects.get(reason, 0) for reason in Reason}
