@@ -785,6 +785,21 @@ def _inline(value: object) -> str:
     return str(value)
 
 
+# What the broker keeps while ingest is away.
+
+
+def test_the_broker_keeps_messages_for_ever_unless_told_otherwise(file: Path) -> None:
+    never = 4294967295  # MQTT v5, section 3.1.2.11.2
+    text = '[mqtt]\nhost = "broker"\n{}\n[sqlite]\n'
+    file.write_text(text.format(""))
+    assert load_ingest(file).mqtt.session_expiry_s == never
+    file.write_text(text.format(f"session_expiry_s = {never}"))
+    assert load_ingest(file).mqtt.session_expiry_s == never
+    file.write_text(text.format(f"session_expiry_s = {never + 1}"))
+    with pytest.raises(ConfigError, match=f"outside 60 to {never}"):
+        load_ingest(file)
+
+
 # The example, generated from the keys.
 
 

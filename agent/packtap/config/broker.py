@@ -17,6 +17,9 @@ _HOST: Final = Matching(
 )
 _TOPIC_LEVEL: Final = Matching(r"[^\s/+#$]{1,64}", "1 to 64 characters without space / + # $")
 
+#: Session expiry interval that means "does not expire". Source: MQTT v5, section 3.1.2.11.2.
+NEVER_EXPIRES: Final = 0xFFFFFFFF
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:
@@ -122,8 +125,12 @@ class SharedMqttConfig(BrokerConfig):
         ),
     )
     session_expiry_s: int = field(
-        default=604800,
-        metadata=about("How long the broker keeps them, seconds.", Within(60, 4294967294)),
+        default=NEVER_EXPIRES,
+        metadata=about(
+            "How long the broker keeps them, seconds; 4294967295 = for ever. After a shorter time "
+            "without ingest it throws away what agents have been told is delivered.",
+            Within(60, NEVER_EXPIRES),
+        ),
     )
     window: int = field(
         default=100,
