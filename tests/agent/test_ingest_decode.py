@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packtap.errors import StoreError
-from packtap.ingest.dead_letter import DeadLetters, Letter
+from packtap.ingest.dead_letter import KEPT_PAYLOAD, DeadLetters, Letter
 from packtap.ingest.decode import EARLIEST_MS, MAX_PAYLOAD, decode
-from packtap.ingest.sinks import Refused
+from packtap.ingest.sinks import KeptForLater, Refused
 from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic, encode
 
 NOW = 1763800100000
@@ -71,7 +71,7 @@ def _link(**changes: Any) -> bytes:
 
 def _reason(payload: bytes, kind: str = "readings", now_ms: int = NOW) -> str:
     with pytest.raises(Refused) as refused:
-        decode(f"packtap/v1/workshop/tap-01/main/{kind}", payload, now_ms)
+        decode(f"packtap/v1/workshop/tap-01/main/{kind}", payload, now_ms, lambda: True)
     return refused.value.reason
 
 
@@ -247,10 +247,21 @@ def test_kind_of_a_newer_agent_is_refused_not_lost_in_silence() -> None:
 
 
 def test_time_is_judged_by_a_clock_that_is_right_and_else_leniently() -> None:
-    assert decode(TOPIC, _json(t=[NOW, NOW + DAY]), NOW) is not None
+    assert decode(TOPIC, _json(t=[NOW, NOW + DAY]), NOW, lambda: True) is not None
     assert "one day from now" in _reason(_json(t=[NOW, NOW + DAY + 1]))
     assert decode(TOPIC, _json(t=[NOW, NOW + 20 * DAY]), EARLIEST_MS - 1) is not None
     assert "t[1]" in _reason(_json(t=[T, 253_402_300_799_000]), now_ms=0)
+
+
+def test_reading_from_ahead_is_kept_while_this_machines_own_clock_may_be_behind() -> None:
+    with pytest.raises(KeptForLater, match="time server") as kept:
+        decode(TOPIC, _json(t=[NOW, NOW + 5 * DAY]), NOW, lambda: False)
+    assert str(NOW) not in kept.value.reason  # the same text for every message: logged once
+    with pytest.raises(Refused, match="2020 and 2100"):
+        decode(TOPIC, _json(t=[NOW, 4_102_444_800_001]), NOW, lambda: False)
+    with pytest.raises(Refused, match="not a whole number"):
+        ahead = _json(t=[NOW + 5 * DAY], columns={"soc_pct": ["full"]})
+        decode(TOPIC, ahead, NOW, lambda: False)
 
 
 _JSON = st.recursive(
@@ -264,7 +275,7 @@ _JSON = st.recursive(
 def test_any_value_in_any_place_is_taken_or_refused(key: str, value: Any) -> None:
     payload = json.dumps({**_body(), key: value}).encode()
     try:
-        decoded = decode(TOPIC, payload, NOW)
+        decoded = decode(TOPIC, payload, NOW, lambda: True)
     except Refused as refused:
         assert refused.reason
     else:
@@ -290,6 +301,16 @@ def test_dead_letters_are_whole_lines_with_reason_and_payload(tmp_path: Path) ->
         "payload": '{"v": 9}',
     }
     assert json.loads(second)["payload_base64"] == "/wA="
+
+
+def test_payload_that_was_cut_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    whole, long = b"x" * KEPT_PAYLOAD, b"x" * (KEPT_PAYLOAD + 1)
+    DeadLetters(path, 2**22).append([Letter("a", whole, "r"), Letter("b", long, "r")], T)
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert "cut" not in first
+    assert (second["cut"], second["size"]) == (True, KEPT_PAYLOAD + 1)
+    assert len(second["payload"]) == KEPT_PAYLOAD
 
 
 def test_half_a_line_left_by_a_crash_does_not_swallow_the_next(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from packtap.ingest.dead_letter import DeadLetters
 from packtap.ingest.loop import Ingest
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, TooLarge
+from packtap.ingest.stats import Stats, log_difference
 from packtap.ingest.subscription import Delivery, Limits
 
 NOW = 1763800100000
@@ -78,7 +79,7 @@ class Store:
     def close(self) -> None: ...
 
 
-def _message(seq: int) -> bytes:
+def _message(seq: int, ahead_ms: int = 0) -> bytes:
     return json.dumps(
         {
             "v": 1,
@@ -88,7 +89,7 @@ def _message(seq: int) -> bytes:
             "store": "s",
             "boot": "b",
             "seq": seq,
-            "t": [NOW - 1000 + seq],
+            "t": [NOW - 1000 + seq + ahead_ms],
             "columns": {"soc_pct": [seq]},
         }
     ).encode()
@@ -297,3 +298,98 @@ def test_flood_of_refused_messages_does_not_flood_the_log(
     _until(lambda: len(broker.acknowledged) == 200)
     assert len(caplog.records) == 10
     assert ingest.stats().refused == 200
+
+
+AHEAD_MS = 5 * 86_400_000
+
+
+def test_reading_from_ahead_waits_until_the_own_clock_is_right_and_others_do_not(
+    broker: Broker, store: Store, letters: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_ms, is_right = NOW, False
+    made = Ingest(
+        broker,
+        store,
+        DeadLetters(letters, 2**20),
+        now_ms=lambda: now_ms,
+        synchronised=lambda: is_right,
+    )
+    made.start()
+    broker.deliver(_message(1), _message(2, AHEAD_MS), _message(3))
+    _until(lambda: made.stats().retries > 1)
+    assert store.has == [1, 3]
+    assert broker.acknowledged == [1]
+    assert "more than a day before" in made.stats().store
+    now_ms, is_right = NOW + AHEAD_MS, True
+    _until(lambda: broker.acknowledged == [1, 2, 3])
+    assert made.stop()
+    assert store.has == [1, 3, 2]
+    assert not letters.exists()
+    assert (made.stats().received, made.stats().store) == (3, "ok")
+    told = [line for line in caplog.messages if line.startswith("the clock of this machine: ")]
+    assert len(told) == 1
+    assert "time server" in told[0]
+
+
+def test_reading_from_ahead_is_refused_once_the_own_clock_is_known_to_be_right(
+    broker: Broker, store: Store, letters: Path
+) -> None:
+    is_right = False
+    made = Ingest(
+        broker,
+        store,
+        DeadLetters(letters, 2**20),
+        now_ms=lambda: NOW,
+        synchronised=lambda: is_right,
+    )
+    made.start()
+    broker.deliver(_message(1, AHEAD_MS))
+    _until(lambda: made.stats().retries > 0)
+    is_right = True
+    _until(lambda: broker.acknowledged == [1])
+    assert made.stop()
+    assert store.has == []
+    assert "one day from now" in json.loads(letters.read_text())["reason"]
+
+
+def test_device_that_is_ahead_does_not_hold_up_the_others_for_ever(
+    broker: Broker, store: Store, letters: Path
+) -> None:
+    made = Ingest(
+        broker,
+        store,
+        DeadLetters(letters, 2**20),
+        now_ms=lambda: NOW,
+        synchronised=lambda: False,
+        clock_patience_s=0.1,
+    )
+    made.start()
+    broker.deliver(_message(1, AHEAD_MS), _message(2))
+    _until(lambda: broker.acknowledged == [1, 2])
+    waits = made.stats().retries
+    broker.deliver(_message(3, AHEAD_MS))
+    _until(lambda: broker.acknowledged == [1, 2, 1])
+    assert made.stop()
+    assert store.has == [2, 1, 3]
+    assert made.stats().retries == waits > 0  # the second one has not waited again
+
+
+def test_dead_letters_given_up_are_counted_and_told_in_the_minute_s_report(
+    broker: Broker, store: Store, letters: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Ingest(broker, store, DeadLetters(letters, 2000), now_ms=lambda: NOW)
+    made.start()
+    for _ in range(40):
+        broker.deliver(b"nonsense")
+    _until(lambda: len(broker.acknowledged) == 40)
+    assert made.stop()
+    given_up = made.stats().given_up
+    files = (letters, letters.with_name(letters.name + ".1"))
+    assert 0 < given_up == 40 - sum(len(file.read_text().splitlines()) for file in files)
+    assert made.stats().as_dict()["given_up"] == given_up
+    caplog.clear()
+    log_difference(Stats(), made.stats(), 60.0)
+    log_difference(made.stats(), made.stats(), 60.0)
+    [line] = [line for line in caplog.messages if "dead letters" in line]
+    assert f"{given_up} old ones given up" in line
+    assert "dead_letter.max_mb" in line

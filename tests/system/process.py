@@ -207,11 +207,16 @@ def running(server: Server) -> Iterator[None]:
 
 
 def http(
-    url: str, *, data: bytes | None = None, timeout_s: float = 20.0
+    url: str,
+    *,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 20.0,
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Return status, headers and body, also of an error answer; OSError if nobody answers."""
     try:
-        with urllib.request.urlopen(url, data=data, timeout=timeout_s) as answer:
+        request = urllib.request.Request(url, data=data, headers=dict(headers or {}))
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as exc:
         with exc:

@@ -20,12 +20,14 @@ from system.ingest_bench import (
     ride,
     stub_store,
 )
+from system.process import http
 from system.servers import (
     Fault,
     FaultProxy,
     InfluxDB,
     Mosquitto,
     V2Shim,
+    VictoriaMetrics,
     eventually,
     free_ports,
     start_fault_proxy,
@@ -132,7 +134,11 @@ def test_answer_400_to_a_single_message_refuses_it_after_one_try(
 ) -> None:
     (message,) = ride(1)
     with stub_store() as stub:
-        stub.answer = (status, {}, '{"message": "partial write:\\n dropped=1"}')
+        stub.answer = (
+            status,
+            {},
+            '{"code": "invalid", "message": "partial write:\\n dropped=1"}',
+        )
         config = config_for(mosquitto.port, tmp_path, url=stub.url)
         with ingesting(config) as ingest, publishing(mosquitto.port) as publisher:
             publisher.send(message)
@@ -143,6 +149,50 @@ def test_answer_400_to_a_single_message_refuses_it_after_one_try(
     assert dead_letters(config)[0]["reason"] == (
         f"the store answers {status}: partial write: dropped=1"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>"),
+        (400, '{"detail": "no such path"}'),
+        (422, "[]"),
+        (400, ""),
+    ],
+    ids=["web server with TLS", "another service", "a list", "nothing"],
+)
+def test_answer_400_of_something_that_is_no_store_is_kept_with_what_to_check(
+    status: int,
+    text: str,
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with stub_store() as stub:
+        stub.answer = (status, {"Content-Type": "text/html"}, text)
+        config = config_for(mosquitto.port, tmp_path, url=stub.url)
+        with ingesting(config) as ingest, publishing(mosquitto.port) as publisher:
+            publisher.send(*ride(2))
+            eventually(lambda: ingest.stats().retries >= 2, "two tries")
+            assert ingest.stats().acknowledged == 0
+            stub.answer = (204, {}, "")
+            eventually(lambda: ingest.stats().acknowledged == 2, "acknowledgements")
+            assert (ingest.stats().refused, ingest.stats().stored) == (0, 2)
+    told = [line for line in caplog.messages if line.startswith("the store: ")]
+    assert f"answers {status}" in told[0]
+    assert "check influx.url" in told[0]
+    assert len([line for line in told if "answers" in line]) == 1
+
+
+def test_answers_400_of_the_real_stores_are_known_as_theirs(
+    tmp_path: Path, victoria_metrics: VictoriaMetrics, v2_shim: V2Shim
+) -> None:
+    garbage = b"packtap, this is no line protocol"
+    for url in (victoria_metrics.url, v2_shim.url):
+        target = f"{url}/api/v2/write?bucket=packtap&org=o&precision=ms"
+        status, headers, _ = http(target, data=garbage, headers={"Content-Encoding": "gzip"})
+        assert status == 400
+        assert any(name.lower().startswith("x-influxdb-") for name in headers)
 
 
 def test_answer_400_to_several_messages_refuses_only_the_guilty_one(
@@ -157,7 +207,7 @@ def test_answer_400_to_several_messages_refuses_only_the_guilty_one(
             # The first try may have held some of them; from then on all nine wait.
             eventually(lambda: ingest.stats().retries >= 1, "a try")
             stub.guilty = "tap-13"
-            stub.answer = (400, {}, "unable to parse")
+            stub.answer = (400, {"X-Influxdb-Version": "1.8.0"}, "unable to parse")
             eventually(lambda: ingest.stats().acknowledged == 9, "acknowledgements")
             assert (ingest.stats().refused, ingest.stats().stored) == (1, 8)
         assert not any("tap-13" in body for body in stub.taken)

@@ -2,7 +2,8 @@
 
 A line: `{"t": "2026-05-04T12:00:00Z", "reason": ..., "topic": ..., "size": 1234, "payload": ...}`;
 `payload_base64` instead of `payload` where the bytes are no text. A payload is kept whole up to
-`KEPT_PAYLOAD` bytes, so that it can be published again once its reason is gone.
+`KEPT_PAYLOAD` bytes, so that it can be published again once its reason is gone; of a longer one
+the line says `"cut": true`.
 
 When the file is full it becomes `<name>.1` and the one before is given up, counted.
 """
@@ -110,13 +111,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _line(letter: Letter, stamp: str) -> bytes:
-    body: dict[str, str | int] = {
+    body: dict[str, str | int | bool] = {
         "t": stamp.replace("+00:00", "Z"),
         "reason": letter.reason,
         "topic": letter.topic,
         "size": len(letter.payload),
     }
     kept = letter.payload[:KEPT_PAYLOAD]
+    if len(kept) < len(letter.payload):
+        body["cut"] = True
     try:
         body["payload"] = kept.decode()
     except UnicodeDecodeError:

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from packtap.ingest.sinks import Decoded, QueuedMessage, Refused
+from packtap.clock import kernel_synchronised
+from packtap.ingest.sinks import Decoded, KeptForLater, QueuedMessage, Refused
 from packtap.model import EventState, Severity
 from packtap.points import wrong_counter, wrong_value
 from packtap.wire import (
@@ -38,7 +39,7 @@ MAX_CELLS: Final = 16
 MAX_INTEGER: Final = 2**63 - 1  #: what the stores can hold
 
 EARLIEST_MS: Final = 1_577_836_800_000  #: 2020-01-01: before it no packtap existed
-LATEST_MS: Final = 4_102_444_800_000  #: 2100-01-01: the bound if this machine has no clock itself
+LATEST_MS: Final = 4_102_444_800_000  #: 2100-01-01: no reading is from so late, whatever clocks say
 AHEAD_MS: Final = 86_400_000  #: one day: a device's clock may be a little ahead of ours
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
@@ -57,16 +58,23 @@ _DECODERS: Final[dict[str, Callable[[bytes], QueuedMessage]]] = {
 }
 
 
-def decode(topic: str, payload: bytes, now_ms: int) -> Decoded | None:
+def decode(
+    topic: str,
+    payload: bytes,
+    now_ms: int,
+    synchronised: Callable[[], bool] = kernel_synchronised,
+) -> Decoded | None:
     """Return the valid message, or None for a kind that is not stored (status, pack, state).
 
     Args:
         topic: where it was published.
         payload: its bytes.
-        now_ms: this machine's UTC milliseconds.
+        now_ms: this machine's UTC milliseconds; 0 if they are not known at all.
+        synchronised: whether they are known to be right; asked only if it matters.
 
     Raises:
         Refused: it will never be valid; the reason says why.
+        KeptForLater: it is valid, unless this machine's clock is right, which is not known.
     """
     names = parse_topic(topic)
     if names is None or not all(
@@ -81,13 +89,14 @@ def decode(topic: str, payload: bytes, now_ms: int) -> Decoded | None:
         raise Refused(f"{len(payload)} bytes, at most {MAX_PAYLOAD} are taken")
     message = _parse(names.kind, payload)
     _check_sender(names, message)
-    _check_times(message.t, now_ms)
+    _check_times(message.t)
     if isinstance(message, ReadingsMessage):
         _check_columns(message)
     elif isinstance(message, EventMessage):
         _check_event(message)
     else:
         _check_counters(message)
+    _check_clock(message.t[-1], now_ms, synchronised)
     return Decoded(names, message)
 
 
@@ -138,20 +147,35 @@ def _check_sender(topic: Topic, message: QueuedMessage) -> None:
         raise Refused("seq is not between 1 and 2^63 - 1")
 
 
-def _check_times(times: list[int], now_ms: int) -> None:
+def _check_times(times: list[int]) -> None:
     if not 1 <= len(times) <= MAX_READINGS:
         raise Refused(f"{len(times)} sample times, 1-{MAX_READINGS} are allowed")
-    latest = now_ms + AHEAD_MS if now_ms > EARLIEST_MS else LATEST_MS
     before = 0
     for index, t in enumerate(times):
-        if not EARLIEST_MS <= t <= latest:
+        if not EARLIEST_MS <= t <= LATEST_MS:
             raise Refused(
-                f"t[{index}] is {str(t)[:24]} ms, not between 2020 and one day from now: "
-                "the clock of the device (or of this machine) is wrong"
+                f"t[{index}] is {str(t)[:24]} ms, not between 2020 and 2100: "
+                "the clock of the device is wrong"
             )
         if t <= before:
             raise Refused(f"t[{index}] is not later than the time before it")
         before = t
+
+
+def _check_clock(latest_ms: int, now_ms: int, synchronised: Callable[[], bool]) -> None:
+    if now_ms <= EARLIEST_MS or latest_ms <= now_ms + AHEAD_MS:
+        return
+    if synchronised():
+        raise Refused(
+            f"t is {latest_ms} ms, more than one day from now: the clock of the device is wrong"
+        )
+    # Whose clock is wrong? A device stamps only what it knows the time of; this machine may well
+    # be the one that is days behind, and a good reading must not be refused for that.
+    raise KeptForLater(
+        "it shows a time more than a day before that of a reading",
+        "nothing says that it is right: let it follow a time server (timedatectl), "
+        "or correct the clock of the device",
+    )
 
 
 def _check_columns(message: ReadingsMessage) -> None:

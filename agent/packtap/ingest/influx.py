@@ -5,8 +5,9 @@ only logs a failed write, and its own retries hide it. Times are in milliseconds
 points twice overwrites them, so a redelivery is harmless.
 
 Tested against InfluxDB 1.6.7 through a v2 write shim and VictoriaMetrics 1.79.5; InfluxDB 2.x and
-3.x by their documented API. A 400 (and 422, with which 2.x answers a partial write) means that the
-good lines are stored and the others never will be.
+3.x by their documented API. A 400 (and 422, with which 2.x answers a partial write) in the store's
+own form means that the good lines are stored and the others never will be. The same number from
+something else on that port (a web server that expects TLS, a proxy) says nothing about the lines.
 """
 
 import email.utils
@@ -37,6 +38,9 @@ _MAX_UNKNOWN: Final = 200  #: names; a hostile device must not fill the memory o
 _PRECISION: Final = cast("WritePrecision", WritePrecision.MS)
 
 _log = logging.getLogger(__name__)
+
+#: In every answer of InfluxDB and of VictoriaMetrics' write endpoint (whose 400 is plain text).
+_STORE_HEADER: Final = "x-influxdb-"
 
 #: What a status means and what to try. Everything else: `_status_advice`.
 _ADVICE: Final[Mapping[int, str]] = {
@@ -140,18 +144,34 @@ class InfluxSink:
     def _answer(self, exc: ApiException) -> Refused | KeptForLater:
         status = int(exc.status or 0)
         words = _words(exc)
-        if status in _REFUSED:
+        if status in _REFUSED and _is_of_store(exc):
             return Refused(f"the store answers {status}: {words}")
         if status == _TOO_LARGE:
             return TooLarge(f"the store answers {status}: {words}")
         return KeptForLater(
             f"{self._target.url} answers {status} {exc.reason or ''}".rstrip(),
-            _ADVICE.get(status) or _status_advice(status),
+            _ADVICE.get(status) or _status_advice(status, words),
             _retry_after_s(exc.headers, time.time()),
         )
 
 
-def _status_advice(status: int) -> str:
+def _is_of_store(exc: ApiException) -> bool:
+    """Return whether a write endpoint says it, and not something else that speaks HTTP.
+
+    InfluxDB 1.x and 3.x send `{"error": ...}`, 2.x `{"code": ..., "message": ...}`.
+    """
+    if any(str(name).lower().startswith(_STORE_HEADER) for name in exc.headers or ()):
+        return True
+    answer = _json_answer(_text(exc))
+    return "error" in answer or answer.keys() >= {"code", "message"}
+
+
+def _status_advice(status: int, words: str) -> str:
+    if status in _REFUSED:
+        return (
+            f"this is no answer of a v2 write endpoint ({words}); check influx.url: host, port, "
+            "http or https"
+        )
     if status >= 500:
         return "the store has an error of its own; look into its log"
     if 300 <= status < 400:
@@ -161,16 +181,25 @@ def _status_advice(status: int) -> str:
 
 def _words(exc: ApiException) -> str:
     """Return what the store says, short, in one line."""
-    body = exc.body
-    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
-    try:
-        answer = json.loads(text)
-        if isinstance(answer, dict):
-            text = str(answer.get("message") or answer.get("error") or text)
-    except (ValueError, RecursionError):
-        pass
+    text = _text(exc)
+    answer = _json_answer(text)
+    text = str(answer.get("message") or answer.get("error") or text)
     text = " ".join(text.split())
     return text[:_MAX_REASON] or str(exc.reason or "no reason given")
+
+
+def _text(exc: ApiException) -> str:
+    body = exc.body
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+
+
+def _json_answer(text: str) -> dict[str, object]:
+    """Return the JSON object in an answer, empty if it is none."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 #: First match along the chain of causes -> what happened. urllib3 wraps whatever goes wrong while

@@ -7,6 +7,10 @@ with growing pauses; the broker goes on holding the rest, and its connection sta
 
 When the store refuses a batch of several, each message is written alone once: only the guilty one
 is refused. A refusal of one message has stored its good points and is not tried again.
+
+A message from more than a day ahead is kept while this machine's own clock is not known to be
+right. After some minutes of that its sender is believed: one device with a wrong clock must not
+hold up all the others for ever.
 """
 
 import logging
@@ -14,18 +18,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
+from packtap.clock import kernel_synchronised
 from packtap.errors import StoreError
 from packtap.ingest.dead_letter import DeadLetters, Letter
 from packtap.ingest.decode import decode
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Sink, TooLarge
+from packtap.ingest.stats import Stats, log_difference
 from packtap.ingest.subscription import Delivery, Limits
 from packtap.wire import ReadingsMessage
 
-__all__ = ["Deliveries", "Ingest", "Stats"]
+__all__ = ["Deliveries", "Ingest"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +39,8 @@ _REPORT_S: Final = 60.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
 _LONGEST_RETRY_AFTER_S: Final = 300.0
+#: How long a machine that has just started may take to find its time server.
+_CLOCK_PATIENCE_S: Final = 600.0
 _REFUSALS_TOLD: Final = 10  #: log lines a minute; a hostile device must not fill the log
 
 
@@ -59,43 +67,12 @@ class Deliveries(Protocol):
         """Tell the broker to forget it."""
 
 
-@dataclass(slots=True)
-class Stats:
-    """Counters since the start.
-
-    Attributes:
-        received: deliveries taken up, redeliveries included.
-        stored: messages stored, and readings the samples in them.
-        ignored: messages of kinds that are not stored (status, pack, state).
-        refused: messages in the dead letters.
-        retries: times that a batch had to be kept for later.
-        acknowledged: deliveries that the broker may forget.
-        waiting: messages here that are neither stored nor refused yet.
-        store: "ok", or why the store takes nothing.
-        connected: whether the broker is there.
-    """
-
-    received: int = 0
-    stored: int = 0
-    readings: int = 0
-    ignored: int = 0
-    refused: int = 0
-    retries: int = 0
-    acknowledged: int = 0
-    waiting: int = 0
-    store: str = "ok"
-    connected: bool = False
-
-    def as_dict(self) -> dict[str, int | str | bool]:
-        """Return the counters by name, for JSON."""
-        return asdict(self)
-
-
 class _Door(StrEnum):
     """What can be shut for a while."""
 
     STORE = "the store"
     LETTERS = "the dead letters"
+    CLOCK = "the clock of this machine"
 
 
 @dataclass(slots=True)
@@ -103,6 +80,7 @@ class _Item:
     delivery: Delivery
     decoded: Decoded | None = None
     refusal: str | None = None
+    kept: KeptForLater | None = None
     settled: bool = False
     acknowledged: bool = field(default=False)
 
@@ -116,6 +94,8 @@ class Ingest:
         letters: where the refused ones go.
         limits: how much at once.
         now_ms: this machine's UTC milliseconds.
+        synchronised: whether they are known to be right.
+        clock_patience_s: how long to wait for that before a device is believed instead.
     """
 
     def __init__(
@@ -125,12 +105,18 @@ class Ingest:
         letters: DeadLetters,
         limits: Limits | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        *,
+        synchronised: Callable[[], bool] = kernel_synchronised,
+        clock_patience_s: float = _CLOCK_PATIENCE_S,
     ) -> None:
         self._subscription = subscription
         self._sink = sink
         self._letters = letters
         self._limits = limits or Limits()
         self._now_ms = now_ms
+        self._synchronised = synchronised
+        self._clock_patience_s = clock_patience_s
+        self._doubted_until: float | None = None
         self._stats = Stats()
         self._reported = Stats()
         self._report_at = time.monotonic() + _REPORT_S
@@ -178,7 +164,10 @@ class Ingest:
 
     def _settle(self, batch: Sequence[Delivery]) -> None:
         """Bring each delivery to its fate and acknowledge it; give up if they all went stale."""
-        items = [self._judge(delivery) for delivery in batch]
+        items = [_Item(delivery) for delivery in batch]
+        self._stats.received += len(items)
+        for item in items:
+            self._judge(item)
         while True:
             self._stats.waiting = sum(1 for item in items if not item.settled)
             try:
@@ -195,23 +184,43 @@ class Ingest:
                 break  # the broker will deliver them again
         self._stats.waiting = 0
 
-    def _judge(self, delivery: Delivery) -> _Item:
-        self._stats.received += 1
-        item = _Item(delivery)
+    def _judge(self, item: _Item) -> None:
+        delivery = item.delivery
+        item.kept = None
         try:
-            item.decoded = decode(delivery.topic, delivery.payload, self._now_ms())
+            item.decoded = decode(
+                delivery.topic, delivery.payload, self._believed_ms(), self._synchronised
+            )
         except Refused as refused:
             item.refusal = refused.reason
+        except KeptForLater as kept:
+            item.kept = kept
         else:
             if item.decoded is None:
                 item.settled = True
                 self._stats.ignored += 1
-        return item
+
+    def _believed_ms(self) -> int:
+        """Return this machine's time, 0 if it has been doubted too long."""
+        until = self._doubted_until
+        if until is None or time.monotonic() < until:
+            return self._now_ms()
+        return self._now_ms() if self._synchronised() else 0
 
     def _store(self, items: Sequence[_Item]) -> None:
         """Write what is valid, bury what is not; raises KeptForLater with some items settled."""
+        doubtful = [item for item in items if item.kept is not None]
+        for item in doubtful:
+            self._judge(item)  # the clock may be right by now
         self._bury([item for item in items if item.refusal is not None])
-        self._write([item for item in items if item.refusal is None])
+        self._write([item for item in items if item.refusal is None and item.kept is None])
+        self._door = _Door.CLOCK
+        for item in doubtful:
+            if item.kept is not None:
+                if self._doubted_until is None:
+                    self._doubted_until = time.monotonic() + self._clock_patience_s
+                raise item.kept
+        self._recovered()
 
     def _write(self, items: Sequence[_Item]) -> None:
         batch = [item.decoded for item in items if item.decoded is not None]
@@ -254,6 +263,7 @@ class Ingest:
         except StoreError as exc:
             raise KeptForLater(str(exc), "make room or repair the disk") from exc
         self._recovered()
+        self._stats.given_up = self._letters.given_up
         for item in items:
             item.settled = True
             self._stats.refused += 1
@@ -318,15 +328,4 @@ class Ingest:
         self._refusals_told = 0
         stats, before = self.stats(), self._reported
         self._reported = stats
-        _log.info(
-            "last %.0f s: %d messages (%d readings) stored, %d refused, %d ignored, %d retries; "
-            "store %s, broker %s",
-            _REPORT_S,
-            stats.stored - before.stored,
-            stats.readings - before.readings,
-            stats.refused - before.refused,
-            stats.ignored - before.ignored,
-            stats.retries - before.retries,
-            stats.store,
-            "connected" if stats.connected else "not connected",
-        )
+        log_difference(before, stats, _REPORT_S)

@@ -1,7 +1,7 @@
 """The sink for the embedded store: an SQLite file with the schema of the agent's own.
 
-A batch is one transaction; a message that is there already (same store id and `seq`) is left as it
-is. The file is opened by the first write, in the thread that writes, and again after an error: a
+A batch is one transaction; a message that is there already (store id, `seq` and all it holds) is left
+as it is; another one under the same `seq` is stored beside it. The file is opened by the first write, in the thread that writes, and again after an error: a
 disk that comes back is used again.
 """
 
@@ -24,6 +24,7 @@ class SqliteSink:
 
     Attributes:
         redelivered: messages that were there already.
+        renumbered: other messages whose `seq` was there already: that agent's store was set back.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -31,6 +32,7 @@ class SqliteSink:
         self._max_bytes = max_bytes
         self._store: Store | None = None
         self.redelivered = 0
+        self.renumbered = 0
 
     def check(self) -> None:
         """Make the file if it is not there; raises StoreError if it cannot be used."""
@@ -45,11 +47,13 @@ class SqliteSink:
         try:
             if self._store is None:
                 self._store = Store.open(self._path, self._max_bytes)
+            before = self._store.renumbered
             new = self._store.receive_many([(item.message, item.topic) for item in batch])
         except StoreError as exc:
             self.close()
             raise KeptForLater(str(exc), "make room or repair the disk") from exc
         self.redelivered += new.count(False)
+        self.renumbered += self._store.renumbered - before
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,72 @@
+"""What ingest counts since its start, and the line that it logs about the last minute."""
+
+import logging
+from dataclasses import asdict, dataclass
+
+__all__ = ["Stats", "log_difference"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters since the start.
+
+    Attributes:
+        received: deliveries taken up, redeliveries included.
+        stored: messages stored, and readings the samples in them.
+        ignored: messages of kinds that are not stored (status, pack, state).
+        refused: messages in the dead letters.
+        given_up: dead letters that had to make room for newer ones.
+        retries: times that a batch had to be kept for later.
+        acknowledged: deliveries that the broker may forget.
+        waiting: messages here that are neither stored nor refused yet.
+        store: "ok", or why nothing can be stored now.
+        connected: whether the broker is there.
+    """
+
+    received: int = 0
+    stored: int = 0
+    readings: int = 0
+    ignored: int = 0
+    refused: int = 0
+    given_up: int = 0
+    retries: int = 0
+    acknowledged: int = 0
+    waiting: int = 0
+    store: str = "ok"
+    connected: bool = False
+
+    def as_dict(self) -> dict[str, int | str | bool]:
+        """Return the counters by name, for JSON."""
+        return asdict(self)
+
+
+def log_difference(before: Stats, stats: Stats, seconds: float) -> None:
+    """Log in one line what happened between two looks, and in a second what was given up.
+
+    Args:
+        before: the counters then.
+        stats: the counters now.
+        seconds: between the two.
+    """
+    _log.info(
+        "last %.0f s: %d messages (%d readings) stored, %d refused, %d ignored, %d retries; "
+        "store %s, broker %s",
+        seconds,
+        stats.stored - before.stored,
+        stats.readings - before.readings,
+        stats.refused - before.refused,
+        stats.ignored - before.ignored,
+        stats.retries - before.retries,
+        stats.store,
+        "connected" if stats.connected else "not connected",
+    )
+    given_up = stats.given_up - before.given_up
+    if given_up:
+        _log.warning(
+            "the dead letters are full: %d old ones given up in the last %.0f s; save them, or "
+            "raise dead_letter.max_mb",
+            given_up,
+            seconds,
+        )
