@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from agent.drafts import UTC, event, readings, rows, seqs
 from packtap.errors import StoreError
 from packtap.model import EventState, Severity
-from packtap.store import Draft, Store
+from packtap.store import Draft, Store, schema
 from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic
 
 BOUND = 16 * 2**20
@@ -335,6 +336,64 @@ def test_received_message_is_stored_once_however_often_it_comes(store: Store) ->
     assert store.depth().count == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"boot": "boot-b"}, id="another boot"),
+        pytest.param({"t": [UTC + 1, UTC + 900]}, id="other times"),
+        pytest.param({"pack": "OTHER"}, id="another pack"),
+        pytest.param({"columns": {"voltage_v": [38.0, 38.1]}}, id="another body"),
+    ],
+)
+def test_another_message_under_a_known_number_is_stored_counted_and_said(
+    store: Store, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
+) -> None:
+    first = received(1, UTC + 1, UTC + 2)
+    other = replace(first, **change)
+    assert store.receive_many([(first, TOPIC), (other, TOPIC)]) == [True, True]
+    third = replace(other, boot="boot-c")
+    assert store.receive_many([(third, TOPIC), (first, TOPIC), (other, TOPIC), (third, TOPIC)]) == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert store.rows() == 6
+    assert [t for t, *_ in rows(store)].count(UTC + 1) == 3
+    assert store.renumbered == 2
+    assert [m for m in caplog.messages if "was set back" in m] == [
+        "pi/a numbers new messages as it numbered others before (seq 1): its store was set back, "
+        "by a restored copy or a card that loses what it has confirmed. Both are kept"
+    ]
+
+
+def test_after_its_numbers_began_again_a_sender_goes_on_where_they_are_free(store: Store) -> None:
+    before = [(received(seq, UTC + seq), TOPIC) for seq in (1, 2, 3)]
+    after = [(replace(received(seq, UTC + 100 + seq), boot="b"), TOPIC) for seq in (2, 3, 4, 5)]
+    assert all(store.receive_many(before + after))
+    assert not any(store.receive_many(after + before))
+    assert sorted(t - UTC for t, *_ in rows(store)) == [1, 2, 3, 102, 103, 104, 105]
+    assert store.renumbered == 2
+
+
+def test_redelivered_message_is_known_whatever_the_order_of_its_keys(store: Store) -> None:
+    first = received(1, UTC + 1)
+    turned = replace(first, columns=dict(reversed(first.columns.items())))
+    assert list(turned.columns) != list(first.columns)
+    assert store.receive_many([(first, TOPIC), (turned, TOPIC)]) == [True, False]
+
+
+def test_message_that_could_not_be_stored_is_not_counted(store: Store) -> None:
+    store.receive(received(1, UTC + 1), TOPIC)
+    store._conn.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError):
+        store.receive(received(1, UTC + 2), TOPIC)
+    store._conn.execute("PRAGMA query_only = OFF")
+    assert store.renumbered == 0
+    assert store.receive(received(1, UTC + 2), TOPIC)
+    assert store.renumbered == 1
+
+
 def test_device_that_claims_the_store_id_of_another_does_not_displace_it(store: Store) -> None:
     assert store.receive(received(1, UTC + 1), replace(TOPIC, agent="rogue"))
     assert store.receive(received(1, UTC + 2), TOPIC)
@@ -367,6 +426,53 @@ def test_received_event_ends_are_joined_in_either_order(store: Store) -> None:
     assert store.open_events() == []
 
 
+def event_end(seq: int, state: str, t: int, pack: str, boot: str = "b") -> EventMessage:
+    """One end of the event that was raised as unknown-pi-a/dead_cell/04/s/1."""
+    return EventMessage(
+        agent="pi",
+        bus="a",
+        pack=pack,
+        store="s",
+        seq=seq,
+        boot=boot,
+        t=[t],
+        id="unknown-pi-a/dead_cell/04/s/1",
+        kind="dead_cell",
+        severity="critical",
+        state=state,
+        cell=4,
+        text="Cell 4 is dead.",
+    )
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_event_told_again_under_the_name_of_its_pack_is_one_event_in_any_order(
+    store: Store, order: tuple[int, ...]
+) -> None:
+    ends = [
+        event_end(1, "raised", UTC + 4, "unknown-pi-a"),
+        event_end(2, "raised", UTC + 7, "SERIAL"),
+        event_end(3, "cleared", UTC + 9, "SERIAL"),
+    ]
+    topic = replace(TOPIC, kind="event")
+    assert all(store.receive(ends[number], topic) for number in order)
+    (joined,) = store.events()
+    assert (joined.pack, joined.raised_ms, joined.cleared_ms) == ("SERIAL", UTC + 4, UTC + 9)
+    assert store.events("unknown-pi-a") == []
+
+
+def test_event_of_a_store_that_was_set_back_is_open_although_its_id_was_used(store: Store) -> None:
+    topic = replace(TOPIC, kind="event")
+    for message in (
+        event_end(1, "raised", UTC + 4, "unknown-pi-a"),
+        event_end(2, "cleared", UTC + 9, "unknown-pi-a"),
+        event_end(1, "raised", UTC + 50, "unknown-pi-a", boot="later"),
+    ):
+        assert store.receive(message, topic)
+    (latest,) = store.events()
+    assert (latest.raised_ms, latest.cleared_ms, latest.is_open) == (UTC + 50, None, True)
+
+
 def test_received_counters_are_kept_as_history(store: Store) -> None:
     message = LinkMessage(
         agent="pi", bus="a", pack="P", store="s", seq=1, boot="b", t=[UTC], counters={"frames": 3}
@@ -389,6 +495,47 @@ def test_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     with pytest.raises(StoreError, match="newer packtap"):
         Store.open_read_only(path)
     assert path.read_bytes() == before
+
+
+def test_file_of_version_1_is_converted_with_all_that_it_holds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    with Store.open(path, BOUND) as old:
+        store_id = old.store_id
+        for statement in (
+            f"INSERT INTO source VALUES (5, 'depot', 'pi', 'a', '{store_id}')",
+            f"INSERT INTO source VALUES (6, 'depot', 'pi', 'a', '{'s' * 32}')",
+            f"INSERT INTO origin VALUES (7, 5, 'PACK', 'boot-a', {UTC}, 0, 0)",
+            "INSERT INTO origin VALUES (8, 6, 'PACK', 'boot-a', 0, 0, 0)",
+            "INSERT INTO message VALUES (1, 5, 1, 7, 'readings', 1, 1, 1, '[1]', "
+            """'{"columns":{"soc_pct":[55]}}')""",
+            f"INSERT INTO message VALUES (2, 6, 1, 8, 'readings', {UTC + 2}, {UTC + 2}, 1, "
+            f"""'[{UTC + 2}]', '{{"columns":{{"voltage_v":[38.5]}}}}')""",
+            "INSERT INTO outbox VALUES (1, 1, 7, 'readings', 28)",
+            "INSERT INTO gap VALUES (1, 7, 'readings', 2, 3, 20, 5, 9)",
+            "UPDATE meta SET value = 3 WHERE key = 'last_seq'",
+        ):
+            old._conn.execute(statement)
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="older packtap"):
+        Store.open_read_only(path)
+    with Store.open(path, BOUND) as store:
+        assert store.store_id == store_id
+        assert store._conn.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+        assert store._conn.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert rows(store) == [
+            (UTC + 1, "PACK", {"soc_pct": 55}),
+            (UTC + 2, "PACK", {"voltage_v": 38.5}),
+        ]
+        assert seqs(store) == [1]
+        assert store.depth().count == 1
+        assert [(gap.count, gap.samples) for gap in store.gaps()] == [(2, 20)]
+        assert store.commit([readings(20)]) == [4]
+        again = replace(received(1, UTC + 2), columns={"voltage_v": [38.5]})
+        assert store.receive(again, TOPIC) is False
+        assert store.receive(replace(again, boot="boot-b"), TOPIC) is True
+        assert store.rows() == 4
 
 
 def test_file_of_another_program_is_refused_and_left_alone(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Ingest between a real broker and real stores: everything arrives, right, and once."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,25 @@ def test_every_reading_and_event_is_in_the_sqlite_store_once_although_published_
         assert {(one.pack, one.t_ms): dict(one.values) for one in readings} == expected
         assert len(readings) == store.rows() == len(expected)
         assert [one.id for one in store.open_events()] == [raised.id]
+
+
+def test_readings_of_an_agent_whose_store_was_set_back_are_all_in_the_sqlite_store(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    before = ride(10, agent=1)
+    # The card was restored from a copy made at message 4: numbers 5 to 10 are given once more.
+    after = [
+        replace(message, boot="after", t=[t + 3_600_000 for t in message.t])
+        for message in before[4:]
+    ]
+    config = config_for(mosquitto.port, tmp_path)
+    with ingesting(config) as ingest, publishing(mosquitto.port) as publisher:
+        publisher.send(*before, *after, *after)
+        eventually(lambda: ingest.stats().acknowledged == 22, "acknowledgements")
+    assert config.sqlite is not None
+    with Store.open_read_only(config.sqlite.path) as store:
+        times = sorted(one.t_ms for one in store.readings())
+    assert times == sorted(t for message in before + after for t in message.t)
 
 
 def test_partial_write_refuses_the_message_with_the_old_point_and_stores_all_others(

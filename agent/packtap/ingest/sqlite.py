@@ -1,8 +1,8 @@
 """The sink for the embedded store: an SQLite file with the schema of the agent's own.
 
-A batch is one transaction; a message that is there already (store id, `seq` and all it holds) is left
-as it is; another one under the same `seq` is stored beside it. The file is opened by the first write, in the thread that writes, and again after an error: a
-disk that comes back is used again.
+A batch is one transaction; a message that is there already (store id, `seq` and all it holds) is
+left as it is; another one under the same `seq` is stored beside it. The file is opened by the first
+write, in the thread that writes, and again after an error: a disk that comes back is used again.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,8 @@ both. Promises:
 * A message is in history and outbox together or not at all: one transaction, `synchronous=FULL`.
 * `seq` is one more for each queued message of a store, over restarts and boots, without holes;
   what the size bound removes undelivered is a recorded `Gap`.
+* A received message is known by all it holds, not by its `seq` alone: what a sender numbers anew
+  after its store was set back is kept beside what it numbered so before.
 * The file stays within its bound; space of removed rows is used again. Beside it stands a
   write-ahead log of one to two MiB.
 * An operation that fails (disk full, I/O error, read-only) raises `StoreError`, leaves the file as

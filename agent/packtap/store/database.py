@@ -11,7 +11,7 @@ from packtap.errors import StoreError
 from packtap.model import Event, EventState, Severity
 from packtap.store import dating, history
 from packtap.store.file import open_for_reading, open_for_writing, store_error
-from packtap.store.recording import insert_message, origin_of, record_event
+from packtap.store.recording import branch_for, insert_message, origin_of, record_event
 from packtap.store.records import (
     Draft,
     Gap,
@@ -38,13 +38,19 @@ _SPARE_BYTES: Final = 8 * 4096
 
 
 class Store:
-    """The store as one thread sees it; use `open` or `open_read_only`."""
+    """The store as one thread sees it; use `open` or `open_read_only`.
+
+    Attributes:
+        renumbered: messages received through this object whose number an earlier one had.
+    """
 
     def __init__(self, conn: sqlite3.Connection, path: Path, max_bytes: int | None) -> None:
         self._conn = conn
         self._path = path
         self._max_bytes = max_bytes
         self._inode = path.stat().st_ino
+        self._set_back: set[str] = set()
+        self.renumbered = 0
         self.store_id: Final = str(self._meta("store_id"))
 
     @classmethod
@@ -166,7 +172,8 @@ class Store:
         """Store delivered messages in one transaction.
 
         Returns:
-            For each, in order: True if new, False if it was there already (a redelivery).
+            For each, in order: True if new, False if it was there already (a redelivery). Another
+            message under a number that is there already is new, and counted in `renumbered`.
 
         Raises:
             StoreError: nothing was written; try again with the same messages.
@@ -174,10 +181,12 @@ class Store:
         texts = [(dump(message.t), dump(body_of(message))) for message, _ in items]
         with self._writing() as conn:
             self._make_room(texts)
-            return [
+            branches = [
                 self._insert_received(conn, message, topic, times, body)
                 for (message, topic), (times, body) in zip(items, texts, strict=True)
             ]
+        self._count_renumbered(items, branches)
+        return [branch is not None for branch in branches]
 
     # Reading.
 
@@ -255,7 +264,11 @@ class Store:
 
     def _insert_received(
         self, conn: sqlite3.Connection, message: Message, topic: Topic, times: str, body: str
-    ) -> bool:
+    ) -> int | None:
+        """Return the branch under which it was stored, None if it was there already."""
+        branch = branch_for(conn, topic, message, times, body)
+        if branch is None:
+            return None
         origin = origin_of(
             conn,
             topic,
@@ -263,12 +276,8 @@ class Store:
             pack=message.pack,
             boot=message.boot,
             utc_offset_ms=0,
+            branch=branch,
         )
-        known = conn.execute(
-            "SELECT 1 FROM message WHERE source = ? AND seq = ?", (origin.source, message.seq)
-        ).fetchone()
-        if known is not None:
-            return False
         kind = kind_of(message)
         insert_message(
             conn, origin, seq=message.seq, kind=kind, t=message.t, times=times, body=body
@@ -276,7 +285,25 @@ class Store:
         if kind == "event":
             record_event(conn, topic.agent, origin, message.t[0], body_of(message))
             self._trim_events(conn)
-        return True
+        return branch
+
+    def _count_renumbered(
+        self, items: Sequence[tuple[Message, Topic]], branches: Sequence[int | None]
+    ) -> None:
+        for (message, topic), branch in zip(items, branches, strict=True):
+            if not branch:
+                continue
+            self.renumbered += 1
+            if message.store not in self._set_back:
+                self._set_back.add(message.store)
+                _log.warning(
+                    "%s/%s numbers new messages as it numbered others before (seq %d): its store "
+                    "was set back, by a restored copy or a card that loses what it has confirmed. "
+                    "Both are kept",
+                    topic.agent,
+                    topic.bus,
+                    message.seq,
+                )
 
     def _make_room(self, texts: Sequence[tuple[str, str]]) -> None:
         if self._max_bytes is not None:

@@ -1,21 +1,25 @@
 """Rows that make up a message: its origin, itself, and the event it tells of, floor 3."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+from packtap.store.records import Message, kind_of
 from packtap.wire import Topic
 
-__all__ = ["Origin", "insert_message", "origin_of", "record_event"]
+__all__ = ["Origin", "branch_for", "insert_message", "origin_of", "record_event"]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Row ids of an origin and its source."""
+    """Row ids of an origin and its source, and the pack it names."""
 
     id: int
     source: int
+    pack: str
 
 
 def origin_of(
@@ -26,14 +30,18 @@ def origin_of(
     pack: str,
     boot: str,
     utc_offset_ms: int | None,
+    branch: int = 0,
 ) -> Origin:
     """Return the origin with these names, made if it is new."""
-    names = (topic.site, topic.agent, topic.bus, store)
+    names = (topic.site, topic.agent, topic.bus, store, branch)
     conn.execute(
-        "INSERT OR IGNORE INTO source (site, agent, bus, store) VALUES (?, ?, ?, ?)", names
+        "INSERT OR IGNORE INTO source (site, agent, bus, store, branch) VALUES (?, ?, ?, ?, ?)",
+        names,
     )
     source = conn.execute(
-        "SELECT id FROM source WHERE site = ? AND agent = ? AND bus = ? AND store = ?", names
+        "SELECT id FROM source "
+        "WHERE site = ? AND agent = ? AND bus = ? AND store = ? AND branch = ?",
+        names,
     ).fetchone()[0]
     key = (source, pack, boot, utc_offset_ms)
     row = conn.execute(
@@ -41,11 +49,47 @@ def origin_of(
         key,
     ).fetchone()
     if row is not None:
-        return Origin(row[0], source)
+        return Origin(row[0], source, pack)
     cursor = conn.execute(
         "INSERT INTO origin (source, pack, boot, utc_offset_ms) VALUES (?, ?, ?, ?)", key
     )
-    return Origin(int(cursor.lastrowid or 0), source)
+    return Origin(int(cursor.lastrowid or 0), source, pack)
+
+
+def branch_for(
+    conn: sqlite3.Connection, topic: Topic, message: Message, times: str, body: str
+) -> int | None:
+    """Return the branch of its source that a received message belongs to.
+
+    A message of this number that was received before is the same one only if everything in it is
+    the same: dating ends before the first delivery, so a redelivery has the same times too.
+
+    Args:
+        conn: inside the transaction that is going to store it.
+        topic: names the sender.
+        message: as received.
+        times: its times as JSON.
+        body: its body as JSON.
+
+    Returns:
+        0 as long as the sender's numbers do not begin again, None if it is there already.
+    """
+    taken = conn.execute(
+        "SELECT s.branch, m.kind, o.pack, o.boot, m.times, m.body FROM source s "
+        "JOIN message m ON m.source = s.id AND m.seq = ? JOIN origin o ON o.id = m.origin "
+        "WHERE s.site = ? AND s.agent = ? AND s.bus = ? AND s.store = ?",
+        (message.seq, topic.site, topic.agent, topic.bus, message.store),
+    ).fetchall()
+    head = (kind_of(message), message.pack, message.boot, times)
+    if any(head == tuple(known) and _same(text, body) for _, *known, text in taken):
+        return None
+    branches = {row[0] for row in taken}
+    return next(branch for branch in count() if branch not in branches)
+
+
+def _same(one: str, other: str) -> bool:
+    # The order of keys is nobody's promise.
+    return one == other or json.loads(one) == json.loads(other)
 
 
 def insert_message(
@@ -72,9 +116,13 @@ def record_event(
 ) -> bool:
     """Note one end of an event, whichever of the two comes first; True if the event is new.
 
-    The words are those of the raised end; those of the cleared end only until that has come.
+    The words are those of the raised end; those of the cleared end only until that has come. An
+    event that is told again under the name that its pack has got since moves to that name; its
+    raised end stays the first one.
     """
     is_raised = body["state"] == "raised"
+    # The id begins with the name under which the event was raised.
+    is_renamed = body["id"].partition("/")[0] != origin.pack
     known = conn.execute(
         "SELECT n FROM event WHERE agent = ? AND id = ?", (agent, body["id"])
     ).fetchone()
@@ -95,10 +143,25 @@ def record_event(
                 "unit = ?, text = ? WHERE n = ?",
                 (*words, number),
             )
-    conn.execute(
-        "UPDATE event SET raised_origin = ?, raised_t = ? WHERE n = ? AND raised_t IS NULL"
-        if is_raised
-        else "UPDATE event SET cleared_origin = ?, cleared_t = ? WHERE n = ? AND cleared_t IS NULL",
-        (origin.id, t, number),
-    )
+        if is_renamed:
+            conn.execute("UPDATE event SET origin = ? WHERE n = ?", (origin.id, number))
+        elif is_raised:
+            # Raised a second time under the name in its id: a store that was set back has counted
+            # anew, and this is another event. The ends of the first stay in the history.
+            conn.execute(
+                "UPDATE event SET cleared_origin = NULL, cleared_t = NULL WHERE n = ? AND "
+                "EXISTS (SELECT 1 FROM origin WHERE id = raised_origin AND pack = ?)",
+                (number, origin.pack),
+            )
+    if is_raised:
+        conn.execute(
+            "UPDATE event SET raised_origin = ?, raised_t = ? "
+            "WHERE n = ? AND (raised_t IS NULL OR NOT ?)",
+            (origin.id, t, number, is_renamed),
+        )
+    else:
+        conn.execute(
+            "UPDATE event SET cleared_origin = ?, cleared_t = ? WHERE n = ? AND cleared_t IS NULL",
+            (origin.id, t, number),
+        )
     return known is None

@@ -10,7 +10,7 @@ So dating the readings of days is an update of one small row, not a rewrite of e
 ::
 
     meta     store_id, last_seq, events (events ever raised)
-    source   who sent: site, agent, bus, store id
+    source   who sent: site, agent, bus, store id, branch (0; more if its numbers began again)
     origin   source + pack + boot + UTC offset (NULL = undated)
     message  history: one batch of readings, one event or one set of counters
     outbox   what still has to be delivered
@@ -93,8 +93,23 @@ CREATE TABLE gap (
 );
 """
 
+#: `source.branch`: a store that was set back (a card restored from a copy, a card that lies about
+#: what it has written) numbers other messages as it numbered those before. They are filed under a
+#: further branch of the same source. `source` is small; `message`, which is not, stays as it is.
+_SECOND: Final = """
+CREATE TABLE source_2 (
+    id INTEGER PRIMARY KEY,
+    site TEXT NOT NULL, agent TEXT NOT NULL, bus TEXT NOT NULL, store TEXT NOT NULL,
+    branch INTEGER NOT NULL,
+    UNIQUE (site, agent, bus, store, branch)
+);
+INSERT INTO source_2 SELECT id, site, agent, bus, store, 0 FROM source;
+DROP TABLE source;
+ALTER TABLE source_2 RENAME TO source;
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
 
 
 def migrate(conn: sqlite3.Connection, path: str) -> None:
