@@ -34,6 +34,8 @@ SCHEMA: Final = 1
 TOPIC_ROOT: Final = "packtap/v1"
 QUEUED_KINDS: Final = frozenset({"readings", "event", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state"})
+#: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
+_OF_EACH_PACK: Final = frozenset({"pack", "state", "diagnosis"})
 
 #: A register value as JSON carries it. Cells are a list, cell 1 first.
 JsonValue = int | float | str | list[int | None] | None
@@ -58,7 +60,7 @@ def parse_topic(topic: str) -> Topic | None:
     parts = rest.split("/")
     if head or len(parts) not in (4, 5) or not all(parts[:4]):
         return None
-    if len(parts) == 5 and parts[4] != "bms2":
+    if len(parts) == 5 and (parts[4] != "bms2" or parts[3] not in _OF_EACH_PACK):
         return None
     return Topic(*parts[:4])
 
