@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ninebot_bms import CaptureReader
 from packtap import __version__, kinds
 from packtap.cli import COMMANDS, main
 from packtap.clock import boot_id, boot_ms
@@ -85,9 +86,19 @@ def test_the_version_is_printed(capsys: Printed) -> None:
         (["replay", "x", "--esc-error", "9"], "10-50"),
         (["simulate", "--cells", "ten"], "--cells"),
         (["demo", "--seconds", "soon"], "--seconds"),
+        (["demo", "--seconds", "-1"], "'-1' is no time"),
+        (["demo", "--seconds", "nan"], "'nan' is no time"),
+        (["demo", "--fail-after", "nan"], "'nan' is no time"),
+        (["simulate", "--seconds", "-1"], "'-1' is no time"),
+        (["simulate", "--seconds", "nan"], "'nan' is no time"),
+        (["ingest", "--json", "--every", "-5"], "'-5' is no time"),
+        (["ingest", "--json", "--every", "0"], "'0' is no time"),
+        (["ingest", "--mqtt-port", "abc"], "'abc' is no port: a number from 1 to 65535"),
+        (["ingest", "--mqtt-port", "70000"], "'70000' is no port: a number from 1 to 65535"),
     ],
     ids=["nothing", "unknown command", "an option alone", "two forms", "no capture", "error code",
-         "no number", "no time"],
+         "no number", "no time", "demo -1", "demo nan", "fault nan", "simulate -1", "simulate nan",
+         "every -5", "every 0", "port abc", "port 70000"],
 )  # fmt: skip
 def test_wrong_usage_is_said_and_exits_2(words: list[str], said: str, capsys: Printed) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -169,6 +180,29 @@ def test_a_reader_that_is_gone_before_anything_was_printed_is_no_trouble() -> No
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["events", "registers"])
+def test_closed_output_is_one_line_and_exits_2(command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "packtap", command],
+        stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        b"packtap: standard output is closed: there is nowhere to print to"
+    ]
+
+
+def test_a_service_needs_no_output(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent.toml")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "packtap", "agent",
+         "--config", absent],
+        stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert absent.encode() in done.stderr  # it has got as far as its configuration
 
 
 @pytest.mark.parametrize("command", ["events", "registers"])
@@ -339,6 +373,19 @@ def test_one_look_for_people_shows_pack_and_cells(
     assert ("CRITICAL" in printed) is raised
 
 
+@pytest.mark.parametrize(
+    ("severity", "code"), [(Severity.INFO, 0), (Severity.WARNING, 1), (Severity.CRITICAL, 1)]
+)
+@pytest.mark.parametrize("options", [["--once", "--json"], ["--once"], []], ids=str)
+def test_what_is_only_information_is_no_fault(
+    now_file: Path, severity: Severity, code: int, options: list[str], capsys: Printed
+) -> None:
+    now = present_now(raised=True)
+    NowFile(now_file).replace({**now, "events": [{**now["events"][0], "severity": severity}]})
+    assert main(["watch", *options, str(now_file)]) == code
+    assert capsys.readouterr().out
+
+
 def test_what_a_killed_agent_left_behind_is_not_shown_as_the_present(
     now_file: Path, capsys: Printed
 ) -> None:
@@ -435,9 +482,31 @@ def test_a_recording_is_played_into_ports() -> None:
     assert set(json.loads(done.stdout)) == {"esc", "bms"}
 
 
+def test_a_recording_is_played_without_holding_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    recording = tmp_path / "long.log"
+    chunk = "(1.{:06}) {} 55aa0320013010 9bff\n".replace(" 9bff", "9bff")
+    with recording.open("w") as file:
+        file.writelines(chunk.format(n, "esc" if n else "dash") for n in range(60_000))
+    read: list[int] = []
+
+    def play(chunks: CaptureReader, lines: dict[str, object], stop: object) -> int:
+        next(iter(chunks))
+        read.append(chunks.bytes_read)
+        assert set(lines) == {"dash", "esc"}
+        return 0
+
+    monkeypatch.setattr("packtap.emulated_bus.play", play)
+    assert main(["simulate", "--json", "--play", str(recording)]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"dash", "esc"}
+    assert 0 < read[0] < recording.stat().st_size / 4
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--play", "-"], "name a file"),
         (["--cells", "17"], "1-16 cells"),
         (["--fail-cell", "11"], "no cell 11"),
         (["--soc", "140"], "0-100 %"),
@@ -454,6 +523,15 @@ def test_a_simulation_that_cannot_be_is_one_line_and_exits_2(
 
 
 # demo: the whole chain.
+
+
+def test_a_demo_in_which_nothing_was_raised_says_why() -> None:
+    from packtap.cli.demo import nothing_raised
+
+    assert "shorter than the time to the fault" in nothing_raised(rode_s=10, fails_after_s=60)
+    assert nothing_raised(rode_s=10, fails_after_s=3) == (
+        "nothing yet: cell 7 had not passed a limit"
+    )
 
 
 def family(marker: str) -> list[int]:

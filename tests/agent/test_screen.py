@@ -9,11 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ninebot_bms import Doubt
+from packtap.analysis.open_events import OpenEvents
 from packtap.cli.screen import render
 from packtap.link import LinkDown
 from packtap.model import Severity
 from packtap.uplink import UplinkStats
-from presents import document_of, event, present_of
+from presents import beside_another_master, document_of, event, present_of
 from stories import HEALTHY, snapshot
 
 FULL = snapshot(
@@ -44,7 +45,8 @@ def drawn(document: dict[str, Any], footer: tuple[str, ...] = (), width: int = 8
 
 def test_ten_cells_and_two_events_fit_a_terminal_of_80_by_24() -> None:
     events = [event(), event("bms_fault_flag", cell=None, severity=Severity.CRITICAL)]
-    document = document_of(present_of([("3JDEA24M1D0815", FULL)], events))
+    faulty = replace(FULL, values={**FULL.values, "status": 0x0101})
+    document = document_of(present_of([("3JDEA24M1D0815", faulty)], events))
     lines = drawn(document, ("12 readings have reached the store", "SIMULATED scooter"))
     assert len(lines) <= 24
     assert all(cell_len(line) <= 80 for line in lines)
@@ -72,6 +74,34 @@ def test_an_old_value_says_how_old_it_is() -> None:
     assert "discharging (70 s old)" in text
     assert "cells read 10 min ago" in text
     assert "SoC 71 %  " in text  # a second old: that is now
+
+
+def test_old_flags_say_how_old_they_are() -> None:
+    old = replace(FULL, times={**FULL.times, "status": 40.0})
+    text = "\n".join(drawn(document_of(present_of([("P1", old)]))))
+    assert "flags config_valid (60 s old)" in text
+
+
+def test_flags_that_do_not_fit_stand_whole_on_lines_of_their_own() -> None:
+    # bits 0-7: no fault among them, and too many for the line of the pack
+    many = replace(FULL, values={**FULL.values, "status": 0x00FF})
+    lines = drawn(document_of(present_of([("P1", many)])))
+    assert lines[1].startswith("38.01 V")
+    assert "flags" not in lines[1]
+    assert "…" not in "".join(lines[1:4])
+    told = " ".join(lines[2:4]).replace(",", "").split()
+    assert told[:4] == ["flags", "config_valid", "activated", "charge_protection"]
+    assert {"charger_connected", "discharging", "charging"} < set(told)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(0x0101, "flags config_valid, over_discharge"), (0x0000, "flags config_invalid")],
+    ids=["a bit that is set", "a bit that is missing"],
+)
+def test_flags_of_a_fault_stand_on_a_line_of_their_own(status: int, said: str) -> None:
+    faulty = snapshot(99.0, status=status, voltage_v=38.0)
+    assert drawn(document_of(present_of([("P1", faulty)])))[2] == said
 
 
 def test_what_nobody_reported_is_a_dash_and_cells_say_why() -> None:
@@ -142,7 +172,39 @@ def test_trouble_with_store_and_broker_is_said() -> None:
     assert "store: disk full" in text
 
 
+def test_an_event_that_is_not_on_disk_says_so() -> None:
+    present = present_of([("P1", FULL)])
+    waiting = event()
+    present.events_changed(OpenEvents("store", [waiting]), [waiting])
+    assert "CRITICAL (not saved yet) for 10 s: Cell 7" in "\n".join(drawn(document_of(present)))
+
+
+def test_lost_readings_are_said_in_red_and_only_then() -> None:
+    present = present_of([("P1", FULL)])
+    assert "LOST" not in "\n".join(drawn(document_of(present)))
+    present.lost = (12, 3400)
+    present.dropped = 70
+    lines = drawn(document_of(present))
+    assert lines[-2:] == [
+        "LOST: 3400 readings in 12 messages: the store was full before they were sent",
+        "LOST: 70 readings, while the store took none",
+    ]
+    out = io.StringIO()
+    console = Console(file=out, width=80, color_system="standard", force_terminal=True)
+    console.print(render(document_of(present)))
+    assert out.getvalue().count("\x1b[1;31mLOST") == 2
+
+
 def test_doubts_about_values_are_said() -> None:
     doubt = Doubt("clone-constants", ("cell_voltages_mv",), "All cells are exactly 225 mV")
     text = "\n".join(drawn(document_of(present_of([("P1", replace(FULL, doubts=(doubt,)))]))))
     assert "All cells are exactly 225 mV" in text
+
+
+def test_another_master_beside_a_bench_is_said_above_the_values() -> None:
+    document = document_of(present_of([("P1", FULL)]), bus=beside_another_master())
+    lines = drawn(document)
+    assert lines[1].startswith("another master asks this pack: the data plug is still on the")
+    assert "packtap sends nothing until it is off" in "".join(lines[1:3])
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert "another master" not in "\n".join(drawn(document_of(present_of([("P1", FULL)]))))

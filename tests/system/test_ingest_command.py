@@ -120,4 +120,4 @@ def test_port_that_does_not_exist_is_a_usage_error() -> None:
         [*COMMAND, "--mqtt-port", "70000"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
-    assert "70000 is not between 1 and 65535" in done.stderr
+    assert "'70000' is no port: a number from 1 to 65535" in done.stderr

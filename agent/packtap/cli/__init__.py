@@ -49,6 +49,9 @@ _EXTRAS: Final = {
     "iotcore": "demo",
 }
 
+#: Commands that do their work even where nothing can be printed.
+_SERVICES: Final = frozenset({"agent", "ingest"})
+
 
 class _Command(Protocol):
     HELP: str
@@ -66,11 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
+    if sys.stdout is None and chosen not in _SERVICES:  # closed by the shell: >&-
+        _complain("standard output is closed: there is nowhere to print to")
+        return EXIT_USAGE
     try:
         parser = _parser(chosen if chosen in COMMANDS else None)
         arguments = parser.parse_args(words)
         code = cast("_Command", arguments.command).run(arguments)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not while Python ends
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a reader that has gone is noticed here, not while Python ends
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

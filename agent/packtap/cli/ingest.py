@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from packtap.cli.arguments import duration, port
 from packtap.config import (
     DeadLetterConfig,
     IngestConfig,
@@ -42,12 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letter", type=Path, metavar="FILE", help="refused messages; default beside it"
     )
     direct.add_argument("--mqtt-host", metavar="HOST", help="the broker; default 127.0.0.1")
-    direct.add_argument("--mqtt-port", type=_port, metavar="PORT", help="its port; default 1883")
+    direct.add_argument("--mqtt-port", type=port, metavar="PORT", help="its port; default 1883")
     parser.add_argument(
         "--json", action="store_true", help="print counters as one JSON object a line"
     )
     parser.add_argument(
-        "--every", type=float, default=60.0, metavar="SECONDS", help="between two lines of --json"
+        "--every",
+        type=duration,
+        default=60.0,
+        metavar="SECONDS",
+        help="between two lines of --json, default 60",
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
 
@@ -77,13 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             _show(ingest)
     return 0
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 65535")
-    return number
 
 
 def _watch(ingest: Ingest, stop: "queue.SimpleQueue[int]", every_s: float | None) -> None:

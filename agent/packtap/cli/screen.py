@@ -4,17 +4,21 @@ Every value stands with its age if it is old; what nobody reported is a dash. Te
 and a footer fit 24 lines.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ninebot_bms import fault_flags
+
 __all__ = ["render"]
 
 _OLD_S: Final = 5.0
+_WIDTH: Final = 80
 _BAR: Final = 22
 _LOW_MV, _HIGH_MV = 2500, 4300
 _COLOURS: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
@@ -31,7 +35,10 @@ def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType
         now: as `packtap.now_file` holds it.
         footer: lines below everything.
     """
-    parts: list[RenderableType] = [_head(now), *_lost_lines(now), _pack_line(now), _cells(now)]
+    parts: list[RenderableType] = [_head(now), *_lost_lines(now)]
+    if isinstance(trouble := now.get("bus_trouble"), str):
+        parts.append(Text(trouble, style="bold red"))
+    parts += [*_pack_lines(now), _cells(now)]
     parts += [_one_line(doubt["text"], "yellow") for doubt in now["doubts"]]
     parts += _events(now)
     parts += _plumbing(now)
@@ -53,16 +60,24 @@ def _lost_lines(now: Mapping[str, Any]) -> list[RenderableType]:
     return [Text(line["reason"], style="red") for line in now["lines"] if not line["is_up"]]
 
 
-def _pack_line(now: Mapping[str, Any]) -> Text:
+def _pack_lines(now: Mapping[str, Any]) -> list[RenderableType]:
     parts = [
         _quantity(now, "voltage_v", "{:.2f} V"),
         _current(now),
         _quantity(now, "soc_pct", "SoC {:.0f} %"),
         _quantity(now, "temperature_1_c", "{:.0f} °C"),
         _quantity(now, "temperature_2_c", "{:.0f} °C"),
-        "flags " + (", ".join(now["flags"]) or "-"),
     ]
-    return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
+    status = now["values"].get("status")
+    faults = () if status is None else fault_flags(status)
+    # Some faults are a bit that is missing: those have no flag that is set.
+    names = dict.fromkeys([*now["flags"], *faults])
+    flags = "flags " + (", ".join(names) or "-") + _old(now, "status")
+    together = "  ".join([*parts, flags])
+    if not faults and cell_len(together) <= _WIDTH:
+        return [_one_line(together)]
+    # A line of their own, wrapped between words: half the name of a fault says nothing.
+    return [_one_line("  ".join(parts)), Text(flags, "yellow" if faults else "")]
 
 
 def _quantity(now: Mapping[str, Any], name: str, form: str) -> str:
@@ -127,6 +142,8 @@ def _events(now: Mapping[str, Any]) -> list[RenderableType]:
     for event in events[:_MAX_EVENTS]:
         since = event["since_s"]
         words = "" if since is None else f"for {_age(since)}: "
+        if not event.get("saved", True):
+            words = "(not saved yet) " + words
         text = f"{event['severity'].upper()} {words}{event['text']}"
         style = _COLOURS[event["severity"]]
         shown.append(Text(text, style) if is_roomy else _one_line(text, style))
@@ -135,7 +152,7 @@ def _events(now: Mapping[str, Any]) -> list[RenderableType]:
     return shown
 
 
-def _one_line(text: str, style: str) -> Text:
+def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
@@ -153,7 +170,17 @@ def _plumbing(now: Mapping[str, Any]) -> list[RenderableType]:
         shown.append(_one_line(uplink["last_error"], "yellow"))
     if now["store_trouble"]:
         shown.append(_one_line(f"store: {now['store_trouble']}", "red"))
-    return shown
+    return shown + [_one_line(text, "bold red") for text in _losses(counters)]
+
+
+def _losses(counters: Mapping[str, int]) -> Iterator[str]:
+    if counters.get("gap_messages"):
+        yield (
+            f"LOST: {counters['gap_samples']} readings in {counters['gap_messages']} messages: "
+            "the store was full before they were sent"
+        )
+    if counters.get("readings_dropped"):
+        yield f"LOST: {counters['readings_dropped']} readings, while the store took none"
 
 
 def _age(seconds: float) -> str:

@@ -4,9 +4,12 @@ import argparse
 import json
 import sys
 import threading
+from pathlib import Path
 
 from packtap.cli import EXIT_FINE, EXIT_USAGE
+from packtap.cli.arguments import duration
 from packtap.errors import CaptureError
+from packtap.inputs import STANDARD_INPUT, open_capture
 from packtap.ride import RidePlan
 
 HELP = "an emulated scooter on a pseudo-terminal"
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-after", type=float, default=60.0, metavar="S", help="when, default 60"
     )
-    parser.add_argument("--seconds", type=float, metavar="S", help="stop after this long")
+    parser.add_argument("--seconds", type=duration, metavar="S", help="stop after this long")
     parser.add_argument(
         "--play", metavar="CAPTURE", help="play a recording instead, with its own timing"
     )
@@ -52,7 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_USAGE
     from ninebot_bms import Dialect
     from packtap.cli.agent import stop_on_signals
-    from packtap.inputs import open_capture
 
     stop = stop_on_signals()
     if arguments.seconds is not None:
@@ -60,13 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         timer.daemon = True
         timer.start()
     if arguments.play is not None:
-        with open_capture(arguments.play) as capture:
-            chunks = list(capture)
-        if not chunks:
-            raise CaptureError(f"{arguments.play} holds nothing to play")
-        lines = {name: PtyLine(name) for name in sorted({chunk.line or "bms" for chunk in chunks})}
+        lines = {name: PtyLine(name) for name in _lines_of(arguments.play)}
         _print_ports(lines, as_json=arguments.json)
-        play(chunks, lines, stop)
+        with open_capture(arguments.play) as capture:
+            play(capture, lines, stop)
         return EXIT_FINE
     try:
         plan = RidePlan(
@@ -90,6 +89,20 @@ def run(arguments: argparse.Namespace) -> int:
     _print_ports(scooter.lines, as_json=arguments.json)
     scooter.run(stop)
     return EXIT_FINE
+
+
+def _lines_of(recording: str) -> list[str]:
+    """Return the names of its lines: all ports are there before the first byte is played.
+
+    That takes a reading of its own, since a day of recording is too much to hold in memory.
+    """
+    if recording == STANDARD_INPUT or Path(recording).is_fifo():
+        raise CaptureError("--play reads a recording twice: name a file, not a pipe")
+    with open_capture(recording) as capture:
+        names = {chunk.line or "bms" for chunk in capture}
+    if not names:
+        raise CaptureError(f"{recording} holds nothing to play")
+    return sorted(names)
 
 
 def _print_ports(lines: dict[str, "PtyLine"], *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821

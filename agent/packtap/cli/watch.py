@@ -4,12 +4,12 @@ import argparse
 import json
 import sys
 import time
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.clock import boot_id, boot_ms
+from packtap.model import Severity
 from packtap.now_file import read_now
 
 HELP = "live table of what the agent sees now"
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the now-file until interrupted; exit 1 if something is raised."""
+    """Show the now-file until interrupted; exit 1 if a warning or worse is raised."""
     path = arguments.now_file or _only_now_file()
     if path is None:
         return EXIT_SILENT
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             return EXIT_SILENT
         time.sleep(0.1)
-    if arguments.once and (trouble := _silence(read_now(path) or {})):
+    if arguments.once and (trouble := _silence(read_now(path))):
         print(f"packtap: {trouble}", file=sys.stderr)
         _show_once(path, as_json=arguments.json)
         return EXIT_SILENT
@@ -72,14 +72,16 @@ def _only_now_file() -> Path | None:
     return None
 
 
-def _silence(document: dict[str, Any]) -> str:
+def _silence(document: dict[str, Any] | None) -> str:
     """Return what is wrong if the agent has stopped writing; "" if it has not.
 
     A process that was killed leaves its last document behind, which must not pass for the present.
     """
-    if document.get("boot") not in (None, boot_id()):
+    if document is None:
+        return ""
+    if document["boot"] not in (None, boot_id()):
         return "what stands here was written before this machine was started anew"
-    silent_s = boot_ms() / 1000 - float(document.get("boot_s", inf))
+    silent_s = boot_ms() / 1000 - float(document["boot_s"])
     if silent_s <= _HANGS_S:
         return ""
     return f"the agent last wrote {silent_s:.0f} s ago: it was killed, or hangs"
@@ -97,22 +99,27 @@ def _show_once(path: Path, *, as_json: bool) -> int:
         from packtap.cli.screen import render
 
         Console().print(render(document))
-    return EXIT_FAULT if document["events"] else EXIT_FINE
+    return _code(document)
+
+
+def _code(document: dict[str, Any] | None) -> int:
+    """Return 1 if a warning or worse is raised, as `replay` does."""
+    raised = (document or {}).get("events", ())
+    is_fault = any(event["severity"] != Severity.INFO for event in raised)
+    return EXIT_FAULT if is_fault else EXIT_FINE
 
 
 def _stream(path: Path) -> int:
-    shown: object = None
-    events = False
+    last: dict[str, Any] | None = None
     try:
         while (document := read_now(path)) is not None:
-            if document.get("boot_s") != shown:
-                shown = document.get("boot_s")
-                events = bool(document["events"])
+            if last is None or document["boot_s"] != last["boot_s"]:
+                last = document
                 print(json.dumps(document), flush=True)
             time.sleep(_EVERY_S)
     except KeyboardInterrupt:
         pass
-    return EXIT_FAULT if events else EXIT_FINE
+    return _code(last)
 
 
 def _draw(path: Path) -> int:
@@ -139,4 +146,4 @@ def _draw(path: Path) -> int:
                     live.update(Group(*warning, render(document)), refresh=True)
                 time.sleep(_EVERY_S)
     except KeyboardInterrupt:
-        return EXIT_FAULT if last and last["events"] else EXIT_FINE
+        return _code(last)

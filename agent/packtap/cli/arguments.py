@@ -1,0 +1,36 @@
+"""What an option's value may be, in words for people; argparse says the rest and exits 2."""
+
+import argparse
+import math
+
+__all__ = ["delay", "duration", "port"]
+
+
+def delay(text: str) -> float:
+    """Return seconds, 0 or more."""
+    seconds = _number(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, 0 or more")
+    return seconds
+
+
+def duration(text: str) -> float:
+    """Return seconds, more than 0."""
+    seconds = _number(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: seconds, more than 0")
+    return seconds
+
+
+def port(text: str) -> int:
+    """Return the number of a TCP port."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
