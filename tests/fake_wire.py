@@ -20,6 +20,9 @@ Read = tuple[float | None, str | None, bytes]
 
 _Event = TypeVar("_Event")
 
+#: How long a session listens before the very first byte.
+LISTEN_S = 1.0
+
 _STEP_S = 0.0005  # nothing happens twice at one moment
 
 
@@ -32,6 +35,7 @@ class Bench:
         echo: a one-wire adapter returns what it sends.
         bytewise: every byte is its own read.
         mangle: what the wire makes of the pack's bytes.
+        listened: the session has listened to the quiet line already, and knocks at once.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Bench:
         echo: bool = False,
         bytewise: bool = False,
         mangle: Callable[[bytes], bytes] = bytes,
+        listened: bool = True,
     ) -> None:
         self.session = session
         self.pack = pack
@@ -52,6 +57,8 @@ class Bench:
         self._echo = echo
         self._bytewise = bytewise
         self._mangle = mangle
+        if listened:
+            session.idle(self.now - LISTEN_S)
 
     def run(self, seconds: float) -> list[BusEvent]:
         """Let time pass; return what happened meanwhile."""

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ninebot_bms import Snapshot
+from ninebot_bms import Dialect, Session, Snapshot, read_request
 from packtap.analysis.open_events import OpenEvents
 from packtap.config import AgentConfig, LineConfig, MqttConfig
-from packtap.link import LinkDown, LinkItem, LinkUp
+from packtap.link import LinkDown, LinkItem, LinkUp, Received
 from packtap.model import Event, EventState, Severity
-from packtap.poller import Listening
+from packtap.poller import Listening, Polling
 from packtap.present import Present
 from packtap.uplink import UplinkStats
 
@@ -64,14 +64,28 @@ def document_of(
     offset_ms: int | None = None,
     uplink: UplinkStats | None = None,
     store_trouble: str | None = None,
+    bus: Listening | Polling | None = None,
 ) -> dict[str, Any]:
     """Return the now-document."""
     return present.document(
         now,
         offset_ms,
-        bus=Listening(("esc", "bms")),
+        bus=bus or Listening(("esc", "bms")),
         uplink=uplink or UplinkStats(connected=True),
         unread={},
         outbox={"count": 3, "bytes": 900, "oldest_ms": None, "undated": 0},
         store_trouble=store_trouble,
     )
+
+
+class _NoWire:
+    def send(self, data: bytes) -> None:
+        raise AssertionError(f"{data!r} was sent beside another master")
+
+
+def beside_another_master() -> Polling:
+    """Return a bench that has heard a foreign request."""
+    polling = Polling(Session(), _NoWire())
+    polling.line_changed(LinkUp("bms", 1.0, "/dev/ttyB"))
+    polling.receive(Received("bms", 1.1, read_request(Dialect.XIAOMI, 0x31, 10)))
+    return polling

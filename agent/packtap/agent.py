@@ -2,14 +2,14 @@
 
 Threads: one reader a line (`link`), one sender (`uplink`), and this loop. They share the inbox and
 the store's file, nothing else. The loop takes what the lines received, lets the tap judge it, keeps
-readings for `flush_s` seconds and commits them as one row; an event is committed at once, and only
-then announced.
+readings for `flush_s` seconds and commits them as one row. An event is committed at once and only
+then announced (logged as raised or cleared, retained); while the store takes none, the now-file
+shows it, marked as not saved.
 """
 
 import logging
 import queue
 import threading
-from collections.abc import Sequence
 from typing import Final
 
 from ninebot_bms import Session
@@ -25,7 +25,7 @@ from packtap.model import Event, EventState, Severity
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
 from packtap.present import Present
-from packtap.store import Draft, Store
+from packtap.store import Draft, OwnerLock, Store
 from packtap.tap import Digest, Tap, TapSettings
 from packtap.uplink import Uplink
 
@@ -48,13 +48,21 @@ class Agent:
     Args:
         config: checked configuration.
         clock: boot time, boot id, and UTC once it is known.
+
+    Raises:
+        StoreError: the store cannot be used, or another agent uses it.
     """
 
     def __init__(self, config: AgentConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
         self._inbox = Inbox()
-        self._store = Store.open(config.store.path, config.store.max_bytes)
+        self._lock = OwnerLock(config.store.path)
+        try:
+            self._store = Store.open(config.store.path, config.store.max_bytes)
+        except BaseException:
+            self._lock.release()
+            raise
         self._unknown = f"unknown-{config.agent}-{config.bus}"
         self._tap = Tap(
             TapSettings(
@@ -99,6 +107,8 @@ class Agent:
         self._last_ms: dict[str, int] = {}
         self._batch_since: float | None = None
         self._unsaved: list[Draft] = []
+        self._unannounced: list[Event] = []
+        self._said_waiting = False
         self._store_trouble: str | None = None
         self._due = dict.fromkeys(("now", "state", "link", "retry"), 0.0)
         self._dated: int | None = None
@@ -127,7 +137,10 @@ class Agent:
         try:
             item = self._inbox.get(timeout=self._bus.patience_s(now))
         except queue.Empty:
-            self._pass_time(self._clock.boot_s())
+            now = self._clock.boot_s()
+            # Before anything that may hold the loop up: the inbox is empty now.
+            self._bus.ask(now)
+            self._pass_time(now)
         else:
             self._take(item)
         self._tick(self._clock.boot_s())
@@ -139,6 +152,7 @@ class Agent:
             self._keep(self._tap.digest(self._bus.receive(item)))
         else:
             self._present.line_changed(item)
+            self._bus.line_changed(item)
 
     def _pass_time(self, now: float) -> None:
         self._keep(self._tap.digest(self._bus.idle(now)))
@@ -157,18 +171,27 @@ class Agent:
                 self._batch_since = self._clock.boot_s()
             if len(batch) >= _MAX_BATCH:
                 self._flush()
-        if digest.events:
-            self._announce(digest.events)
+        if digest.events or digest.renamed:
+            self._take_events(digest)
 
-    def _announce(self, events: Sequence[Event]) -> None:
-        for event in events:
+    def _take_events(self, digest: Digest) -> None:
+        """Commit events at once; they are announced when that has succeeded, now or later."""
+        for event in (*digest.events, *digest.renamed):
             self._unsaved.append(self._event_draft(event))
-        # On disk first; if the store fails, that is said, and the event is told all the same.
+        for event in digest.renamed:
+            _log.info("%s %s goes on under this name", event.pack, event.kind)
+        self._unannounced += digest.events
         self._save()
-        for event in events:
+        # Shown at once, marked as long as it is not on disk.
+        self._present.events_changed(self._tap.open_events, self._unannounced)
+
+    def _announce(self) -> None:
+        """Tell what has been committed."""
+        for event in self._unannounced:
             is_bad = event.state is EventState.RAISED and event.severity is not Severity.INFO
             level = logging.WARNING if is_bad else logging.INFO
             _log.log(level, "%s %s %s: %s", event.pack, event.kind, event.state, event.text)
+        self._unannounced.clear()
         self._present.events_changed(self._tap.open_events)
         self._due["state"] = 0.0
 
@@ -180,8 +203,6 @@ class Agent:
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
             self._date_readings()
-            # A pack whose name has become known takes its open events along.
-            self._present.events_changed(self._tap.open_events)
             self._show(now)
         if now >= self._due["state"]:
             self._due["state"] = now + _STATE_EVERY_S
@@ -211,14 +232,20 @@ class Agent:
             if str(error) != self._store_trouble:
                 _log.error("readings wait in memory, the store takes none: %s", error)
             self._store_trouble = str(error)
+            if self._unannounced and not self._said_waiting:
+                self._said_waiting = True
+                _log.warning("events wait too: none is announced before it is on disk")
             self._forget_oldest()
             self._reopen_store()
             return
         if self._store_trouble is not None:
             _log.info("the store takes readings again; what waited is saved")
         self._store_trouble = None
+        self._said_waiting = False
         self._unsaved.clear()
         self._uplink.wake()
+        if self._unannounced:
+            self._announce()
 
     def _reopen_store(self) -> None:
         """Open the file anew: somebody may have taken it away, or put another in its place."""
@@ -306,6 +333,7 @@ class Agent:
 
     def _outbox(self) -> dict[str, object]:
         try:
+            self._present.lost = self._store.lost()
             return self._store.depth().as_document()
         except StoreError:
             return {}
@@ -325,8 +353,12 @@ class Agent:
         self._keep(self._tap.idle(None))
         self._flush()
         self._uplink.stop(timeout=3.0)
-        self._now_file.remove()
+        try:
+            self._now_file.remove()
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s", self._config.now_file, error.strerror)
         self._store.close()
+        self._lock.release()
         if self._unsaved:
             _log.error(
                 "%d messages could not be saved: %s", len(self._unsaved), self._store_trouble

@@ -3,19 +3,41 @@
 `Listening` never sends: it hands bytes to an observer. `Polling` is the only master of a bench: it
 lets the session say which read request is due, and the link sends it. Both take what the link
 received and give bus events; neither has a clock.
+
+Asking is a step of its own, for when all that was received has been taken: behind a loop that was
+held up, the bytes that forbid sending may be waiting.
 """
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from ninebot_bms import BusEvent, Observer, Reason, Rejected, Reply, Seen, Session, Unanswered
+from ninebot_bms import (
+    BusEvent,
+    Observer,
+    Reason,
+    Rejected,
+    Reply,
+    Seen,
+    Session,
+    SessionState,
+    Unanswered,
+)
 from ninebot_bms.pairing import asks_pack
 from packtap.errors import LinkError
-from packtap.link import Received
+from packtap.link import LinkDown, LinkUp, Received
 
-__all__ = ["Listening", "Polling", "Sender", "Tally"]
+__all__ = ["ANOTHER_MASTER", "Listening", "Polling", "Sender", "Tally"]
+
+_log = logging.getLogger("packtap.poller")
+
+#: Why a bench does not ask, for people.
+ANOTHER_MASTER: Final = (
+    "another master asks this pack: the data plug is still on the scooter; packtap sends nothing "
+    "until it is off"
+)
 
 #: How often to look for time-outs when nothing else happens, seconds.
 _TICK_S: Final = 0.05
@@ -60,6 +82,9 @@ class Listening:
         lines: names of the lines, one or two.
     """
 
+    #: Why the bus is not asked; listening has nothing to complain about.
+    trouble: str | None = None
+
     def __init__(self, lines: Iterable[str]) -> None:
         self.tally = Tally()
         self._observer = Observer(lines=tuple(lines))
@@ -76,6 +101,12 @@ class Listening:
         self.tally.count(happened)
         return happened
 
+    def line_changed(self, item: LinkUp | LinkDown) -> None:
+        """Take a line that was opened or lost: it is listened to all the same."""
+
+    def ask(self, now: float) -> None:
+        """Send nothing, ever."""
+
     def patience_s(self, now: float) -> float:
         """Return how long the loop may wait for bytes."""
         del now
@@ -89,24 +120,51 @@ class Polling:
         self.tally = Tally()
         self._session = session
         self._sender = sender
+        self._is_up = False
+        self._was_alone = True
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the pack is not asked, for people; None if all is well."""
+        return None if self._is_alone else ANOTHER_MASTER
+
+    def line_changed(self, item: LinkUp | LinkDown) -> None:
+        """Take a line that was opened or lost: whoever is on it now, listen first."""
+        self._is_up = isinstance(item, LinkUp)
+        self._session.restart(item.t)
 
     def receive(self, received: Received) -> list[BusEvent]:
-        """Take bytes, then ask the next question if one is due."""
-        happened = self._session.receive_data(received.data, received.t)
-        self.tally.count(happened)
-        return happened + self.idle(received.t)
+        """Take bytes."""
+        return self._note(self._session.receive_data(received.data, received.t))
 
     def idle(self, now: float) -> list[BusEvent]:
-        """Let time pass: send what is due."""
-        happened = self._session.idle(now)
-        self.tally.count(happened)
-        request = self._session.next_send(now)
+        """Let time pass: replies that did not come, frames behind a false header."""
+        return self._note(self._session.idle(now))
+
+    def ask(self, now: float) -> None:
+        """Send the next question if one is due. Only when all that was received has been taken."""
+        request = self._session.next_send(now) if self._is_up else None
         if request is not None:
-            # While the line is down its reader reopens it; the session times this request out.
+            # The line may just have been lost; the session times this request out.
             with contextlib.suppress(LinkError):
                 self._sender.send(request)
-        return happened
 
     def patience_s(self, now: float) -> float:
         """Return how long the loop may wait for bytes until a request is due."""
+        if not self._is_up:
+            return _TICK_S
         return min(_TICK_S, max(0.001, self._session.wake_at(now) - now))
+
+    @property
+    def _is_alone(self) -> bool:
+        return self._session.state is not SessionState.ANOTHER_MASTER
+
+    def _note(self, happened: list[BusEvent]) -> list[BusEvent]:
+        self.tally.count(happened)
+        if self._is_alone != self._was_alone:
+            self._was_alone = self._is_alone
+            if self._was_alone:
+                _log.info("the other master is silent; packtap asks this pack again")
+            else:
+                _log.warning(ANOTHER_MASTER)
+        return happened

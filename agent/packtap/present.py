@@ -5,7 +5,7 @@ the `link` message. A value is shown with its age, and one that nobody reported 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -41,6 +41,11 @@ class Present:
     Args:
         config: who we are.
         boot_id: of this boot.
+
+    Attributes:
+        readings: snapshots taken.
+        dropped: readings that left the memory unsaved, while the store took none.
+        lost: messages, and samples in them, that the store dropped undelivered since it began.
     """
 
     def __init__(self, config: AgentConfig, boot_id: str) -> None:
@@ -52,9 +57,12 @@ class Present:
         # Address of the pack (a bus may have two) -> its name and its latest snapshot.
         self._latest: dict[int, tuple[str, Snapshot]] = {}
         self._open: tuple[Event, ...] = ()
+        self._announced: tuple[Event, ...] = ()
+        self._unsaved: frozenset[str] = frozenset()
         self._complained: set[str] = set()
         self.readings = 0
         self.dropped = 0
+        self.lost = (0, 0)
 
     def line_changed(self, item: LinkUp | LinkDown) -> None:
         """Note that a line was opened or lost."""
@@ -67,9 +75,18 @@ class Present:
         self._latest[snapshot.address] = (pack, snapshot)
         self.readings += 1
 
-    def events_changed(self, open_events: OpenEvents) -> None:
-        """Note what is raised now, on any pack."""
+    def events_changed(self, open_events: OpenEvents, unsaved: Collection[Event] = ()) -> None:
+        """Note what is raised now, on any pack.
+
+        Args:
+            open_events: all of them.
+            unsaved: ends of events that are not on disk. While there are any, what is retained
+                stays as it was.
+        """
         self._open = open_events.all()
+        self._unsaved = frozenset(event.id for event in unsaved)
+        if not unsaved:
+            self._announced = self._open
 
     def complain_once(self, topic: str) -> bool:
         """Return True the first time that this topic is complained about."""
@@ -91,6 +108,8 @@ class Present:
         return Counters(
             readings=self.readings,
             readings_dropped=self.dropped,
+            gap_messages=self.lost[0],
+            gap_samples=self.lost[1],
             bytes_unread=sum(unread.values()),
             frames=counted.frames,
             requests=counted.requests,
@@ -150,6 +169,7 @@ class Present:
                     "severity": event.severity.value,
                     "since_s": None if event.t is None else round(now - event.t, 1),
                     "text": event.text,
+                    "saved": event.id not in self._unsaved,
                 }
                 for event in self._open
             ],
@@ -158,6 +178,7 @@ class Present:
             "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
             "outbox": dict(outbox),
             "store_trouble": store_trouble,
+            "bus_trouble": bus.trouble,
         }
 
     def retained(self, now: float, utc_offset_ms: int | None) -> Iterator[tuple[str, bytes]]:
@@ -177,7 +198,7 @@ class Present:
                 "mode": self._config.mode,
                 **values,
                 "flags": _flags(snapshot),
-                "events": [event.kind for event in self._open if event.pack == pack],
+                "events": [event.kind for event in self._announced if event.pack == pack],
                 "age_s": _ages(snapshot, now),
             }
             yield f"state{suffix}", _json(head | state)

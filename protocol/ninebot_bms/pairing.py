@@ -33,6 +33,8 @@ __all__ = [
     "Seen",
     "Unanswered",
     "asks_pack",
+    "reply_key",
+    "request_key",
 ]
 
 #: Time of one byte on the wire: 10 bits at 115200 baud.
@@ -96,7 +98,8 @@ BusEvent = Seen | Rejected | Reply | Unanswered
 _Key = tuple[Dialect, int, int | None, int | None, int | None]
 
 
-def _request_key(frame: Frame) -> _Key | None:
+def request_key(frame: Frame) -> _Key | None:
+    """Return what the reply to this request has as its `reply_key`; None: it asks no pack."""
     if frame.target not in BMS_ADDRESSES or frame.is_from_bms:
         return None
     if frame.is_read_request:
@@ -108,7 +111,8 @@ def _request_key(frame: Frame) -> _Key | None:
     return None
 
 
-def _reply_key(frame: Frame) -> _Key:
+def reply_key(frame: Frame) -> _Key:
+    """Return what the request that this reply answers has as its `request_key`."""
     if frame.command == _HEARTBEAT:
         return (frame.dialect, _HEARTBEAT, frame.source, None, frame.target)
     family = _OLD_HEARTBEAT if frame.command == _OLD_HEARTBEAT else _READ
@@ -117,7 +121,7 @@ def _reply_key(frame: Frame) -> _Key:
 
 def asks_pack(frame: Frame) -> bool:
     """Is it a request for registers that a pack should answer?"""
-    return _request_key(frame) is not None
+    return request_key(frame) is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -185,7 +189,7 @@ class Pairing:
             hold: a reply without a request waits for one: there is another wire to come from.
         """
         happened = self.idle(t)
-        key = _request_key(frame)
+        key = request_key(frame)
         if key is not None:
             happened += self._take_request(_Request(t, line, frame, key, self._first_of(frame, t)))
         elif (block := block_of(frame)) is not None:
@@ -266,7 +270,7 @@ class Pairing:
     def _take_reply(
         self, frame: Frame, line: str | None, t: float | None, block: Block, hold: bool
     ) -> list[Reply | Unanswered]:
-        key = _reply_key(frame)
+        key = reply_key(frame)
         request = self._request_for(key, frame, t)
         if request is not None:
             self._open.remove(request)

@@ -5,6 +5,9 @@ and when, and takes whatever bytes come; the caller owns the port and the clock 
 never running back).
 
 - It sends reads only, built by `commands.read_request`.
+- Before the first byte, and whenever the line was opened anew or a pack has fallen silent, it
+  listens until the line has been quiet for a second: a live ESC polls every 210 ms. While anything
+  shows that another master asks the pack (see `other_master`), nothing is sent at all.
 - One request is outstanding at a time; the next follows 20 ms after the reply, or after 100 ms.
   A reply that comes later still counts, for its own register.
 - A sleeping pack ignores the first bytes, and nobody knows its dialect: the session knocks with
@@ -14,15 +17,14 @@ never running back).
   another pack may have been plugged in.
 - A read that is too long, or past the end of the pack's map, is left unanswered by the pack: the
   session tries shorter ones, and at last asks rarely.
-- An adapter on a one-wire bus returns what is sent: that echo is taken out. A request that is
-  not ours means another master: the session is silent for a while.
+- An adapter on a one-wire bus returns what is sent: that echo is taken out.
 
 Source: protocol notes of stock ESCs (ninebot-docs), of the BotoX BMS and of the ESPHome reader.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from math import inf
 from typing import Final
@@ -30,12 +32,15 @@ from typing import Final
 from ninebot_bms.commands import read_request
 from ninebot_bms.framer import Framer, Reject
 from ninebot_bms.frames import BMS, Dialect, Frame, parse_frame
-from ninebot_bms.pairing import BusEvent, Pairing, Rejected, Reply, Seen, Unanswered, asks_pack
+from ninebot_bms.other_master import OtherMaster
+from ninebot_bms.pairing import BusEvent, Pairing, Rejected, Reply, Seen, Unanswered
+from ninebot_bms.polls import DEFAULT_POLLS, Poll, Task
 
 __all__ = ["DEFAULT_POLLS", "Poll", "Session", "SessionState"]
 
 _LINE: Final = "bms"
 _KNOCK: Final = (0x10, 16)  # serial and firmware: what a stock ESC knocks with
+_LISTEN_S: Final = 1.0  # more than four polls of an ESC, 210 ms each
 _KNOCK_S: Final = 0.02  # within the 15..40 ms that ESC and ESPHome reader use
 _FIRST_BURST_S: Final = 4.0
 _BURST_S: Final = 2.0
@@ -45,95 +50,17 @@ _GAP_S: Final = 0.02  # from a reply to the next request
 _REPLY_S: Final = 0.1  # then the next request may go
 _LATE_S: Final = 0.5  # then the reply is not expected any more
 _QUIET_S: Final = 0.05  # the line has paused: a false header must not hold a frame back
-_FOREIGN_S: Final = 5.0  # silence after another master's request
-_TRIES: Final = 3
-_REFUSED_S: Final = 10.0  # how often to ask what this pack does not answer
-_ECHOES: Final = 4  # requests whose echo may still be under way in a slow adapter
 _WAITING: Final = 256  # events that wait to be fetched
 
 
 class SessionState(StrEnum):
     """How far the session has got with the pack."""
 
+    LISTENING = "listening"  #: sending nothing until the line has been quiet for a second
     KNOCKING = "knocking"  #: asking until a pack answers
     ASLEEP = "asleep"  #: nothing answered; a pause before the next burst
     CONNECTED = "connected"  #: a pack answers
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """One block to read, again and again or once."""
-
-    index: int  #: first register, in 16-bit words
-    size: int  #: bytes, even, 2..64
-    every_s: float | None = None  #: None: once, whenever a pack is (again) connected
-    shorter: tuple[int, ...] = ()  #: bytes to ask for if the pack does not answer that many
-
-    def __post_init__(self) -> None:
-        for size in (self.size, *self.shorter):
-            read_request(Dialect.XIAOMI, self.index, size)
-        if self.every_s is not None and not self.every_s > 0:
-            raise ValueError(f"cannot read every {self.every_s} s")
-
-
-#: Everything that is known to be worth reading. The BotoX map ends with register 0x51.
-DEFAULT_POLLS: Final = (
-    Poll(0x30, 12, 0.5),
-    Poll(0x40, 32, 0.5, (30, 20)),
-    Poll(0x36, 20, 0.5, (12,)),
-    Poll(0x10, 18, None, (16, 14)),
-    Poll(0x19, 14, None, (8, 2)),
-    Poll(0x20, 6, None, (2,)),
-    Poll(0x50, 8, None, (4, 2)),
-)
-
-
-class _Task:
-    """One poll of one pack: when it is due, and what the pack makes of it."""
-
-    __slots__ = ("answered", "due", "misses", "poll", "sizes", "tried_at")
-
-    def __init__(self, poll: Poll) -> None:
-        self.poll = poll
-        self.sizes = [poll.size, *poll.shorter]
-        self.due = -inf
-        self.misses = 0
-        self.tried_at = -inf
-        self.answered = False  # ever, with the present size
-
-    @property
-    def size(self) -> int:
-        return self.sizes[0]
-
-    def start(self, now: float) -> None:
-        """Note that it is being asked: it keeps its pace, but does not catch up."""
-        every_s = self.poll.every_s
-        if every_s is None:
-            self.due = inf
-        else:
-            self.due = every_s + (self.due if now - self.due < every_s else now)
-
-    def succeed(self) -> None:
-        self.answered = True
-        self.misses = 0
-        if self.poll.every_s is None:
-            self.due = inf  # a late reply spares the retry
-
-    def fail(self, now: float, last_reply: float) -> None:
-        """Decide what follows a request that ran out of time."""
-        every_s = self.poll.every_s
-        if every_s is None:
-            self.due = now
-        # A pack that has fallen silent altogether does not refuse this read.
-        self.misses += last_reply >= self.tried_at
-        self.tried_at = now
-        if self.answered or self.misses < _TRIES:
-            return
-        if len(self.sizes) > 1:
-            del self.sizes[0]
-            self.misses = 0
-        else:
-            self.due = inf if every_s is None else now + max(every_s, _REFUSED_S)
+    ANOTHER_MASTER = "another master"  #: somebody else asks the pack; nothing is sent
 
 
 class Session:
@@ -165,15 +92,16 @@ class Session:
         self._framer = Framer()
         self._pairing = Pairing(_LATE_S, _GAP_S)
         self._waiting: deque[BusEvent] = deque(maxlen=_WAITING)
-        self._sent: deque[Frame] = deque(maxlen=_ECHOES)
+        self._other = OtherMaster()
+        self._is_other_there = False
+        self._listens_until: float | None = None  # None: listening has not begun
+        self._is_listening = True
         self._echoes = 0
-        self._foreign = 0
         self._dialect: Dialect | None = None
-        self._tasks: list[_Task] = []
-        self._outstanding: tuple[Frame, _Task] | None = None
+        self._tasks: list[Task] = []
+        self._outstanding: tuple[Frame, Task] | None = None
         self._outstanding_until = -inf
         self._next_send = -inf
-        self._silent_until = -inf  # another master is on the line
         self._last_data = -inf
         self._last_reply = -inf
         self._asked_since: float | None = None  # the first request after the last reply
@@ -183,6 +111,10 @@ class Session:
     @property
     def state(self) -> SessionState:
         """How far the session has got."""
+        if self._is_other_there:
+            return SessionState.ANOTHER_MASTER
+        if self._is_listening:
+            return SessionState.LISTENING
         if self._dialect is not None:
             return SessionState.CONNECTED
         if self._burst_end is None or self._next_send < self._burst_end:
@@ -201,13 +133,25 @@ class Session:
 
     @property
     def foreign_requests(self) -> int:
-        """Requests of another master: the ESC is still plugged in."""
-        return self._foreign
+        """Frames that neither we nor a pack sent: another master's, so the ESC is plugged in."""
+        return self._other.requests
+
+    @property
+    def foreign_replies(self) -> int:
+        """Replies that we did not ask for: several mean another master."""
+        return self._other.replies
+
+    def restart(self, now: float) -> None:
+        """Note that the line was opened anew: listen first, whoever is there now."""
+        self._take(self._framer.close(), now)
+        self._begin_anew(now)
 
     def next_send(self, now: float) -> bytes | None:
         """Return the read request to send now, or None. What is returned counts as sent."""
         self._expire(now)
-        if now < max(self._next_send, self._silent_until) or self._outstanding is not None:
+        if self._is_other_there or self._is_listening:
+            return None
+        if now < self._next_send or self._outstanding is not None:
             return None
         if self._dialect is None:
             return self._knock(now)
@@ -222,9 +166,11 @@ class Session:
 
     def wake_at(self, now: float) -> float:
         """Return when to call `next_send` again if nothing is received, never before `now`."""
+        if self._listens_until is None:
+            return now
         if self._outstanding is not None:
             return max(now, self._outstanding_until)
-        at = max(self._next_send, self._silent_until)
+        at = max(self._next_send, self._listens_until, self._other.silent_until)
         if self._dialect is not None:
             at = max(at, min((task.due for task in self._tasks), default=inf))
             if self._asked_since is not None:
@@ -240,6 +186,8 @@ class Session:
         self._expire(now)
         if data:
             self._last_data = now
+            if self._is_listening:
+                self._listens_until = now + _LISTEN_S
         self._take(self._framer.receive_data(data), now)
         return self._fetch()
 
@@ -258,6 +206,10 @@ class Session:
         if now - self._last_data >= _QUIET_S:
             self._take(self._framer.idle(), self._last_data)
         self._note(self._pairing.idle(now), now)
+        if self._listens_until is None:
+            self._listens_until = now + _LISTEN_S
+        self._is_other_there = now < self._other.silent_until
+        self._is_listening = now < self._listens_until
         if self._outstanding is not None and now >= self._outstanding_until:
             self._outstanding[1].fail(now, self._last_reply)
             self._outstanding = None
@@ -267,11 +219,19 @@ class Session:
             and self._asked_since is not None
             and now - self._asked_since >= _SILENCE_S
         ):
+            self._begin_anew(now)
+
+    def _begin_anew(self, now: float) -> None:
+        """Forget the pack, and listen before knocking."""
+        if self._dialect is not None:
             # The same dialect first: most often it is the same pack.
             self._tried.rotate(-self._tried.index(self._dialect))
-            self._dialect = None
-            self._bursts = 0
-            self._burst_end = None
+        self._dialect = None
+        self._outstanding = None
+        self._bursts = 0
+        self._burst_end = None
+        self._listens_until = now + _LISTEN_S
+        self._is_listening = True
 
     def _knock(self, now: float) -> bytes:
         if self._burst_end is None:
@@ -290,7 +250,7 @@ class Session:
     def _send(self, dialect: Dialect, index: int, size: int, now: float) -> tuple[Frame, bytes]:
         raw = read_request(dialect, index, size, target=self._address)
         frame = parse_frame(raw)
-        self._sent.append(frame)
+        self._other.note_sent(frame, now)
         if self._asked_since is None:
             self._asked_since = now
         self._waiting.append(Seen(now, _LINE, frame))
@@ -301,14 +261,14 @@ class Session:
         for item in found:
             if isinstance(item, Reject):
                 self._waiting.append(Rejected(now, _LINE, item))
-            elif item in self._sent:
+            elif self._other.is_echo(item, now):
                 self._echoes += 1
             else:
                 self._waiting.append(Seen(now, _LINE, item))
-                if asks_pack(item):
-                    self._foreign += 1
-                    self._silent_until = now + _FOREIGN_S
-                else:
+                if self._other.receive_frame(item, now):
+                    self._is_other_there = True
+                    self._begin_anew(now)
+                if item.is_from_bms:
                     self._note(self._pairing.receive_frame(item, _LINE, now), now)
 
     def _note(self, happened: list[Reply | Unanswered], now: float) -> None:
@@ -322,18 +282,20 @@ class Session:
                 self._take_reply(event.request, now)
 
     def _take_reply(self, request: Frame, now: float) -> None:
+        if self._is_other_there:
+            return  # late, or meant for the other one; in any case nobody may be asked now
         self._last_reply = now
         self._asked_since = None
         self._next_send = now + _GAP_S
         if self._dialect is None:
             self._dialect = request.dialect
-            self._tasks = [_Task(poll) for poll in self._polls]
+            self._tasks = [Task(poll) for poll in self._polls]
         for task in self._tasks_of(request):
             task.succeed()
         if self._outstanding is not None and self._outstanding[0] == request:
             self._outstanding = None
 
-    def _tasks_of(self, request: Frame) -> list[_Task]:
+    def _tasks_of(self, request: Frame) -> list[Task]:
         asked = (request.index, request.requested_size)
         return [task for task in self._tasks if (task.poll.index, task.size) == asked]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from agent.drafts import readings
 from ninebot_bms import BMS, Dialect, Frame
 from ninebot_bms._encoding import encode
 from ninebot_bms.emulator import RegisterImage
@@ -26,8 +27,11 @@ from packtap.emulated_bus import EmulatedScooter, Wires
 from packtap.errors import StoreError
 from packtap.model import Value
 from packtap.now_file import read_now
+from packtap.poller import ANOTHER_MASTER
 from packtap.ride import RidePlan
 from packtap.store import Draft, Store
+from packtap.store.room import record_loss
+from packtap.uplink import Uplink
 from serial_ends import Adapter, Pty, wait_until
 from system.process import HOST, free_ports
 
@@ -244,6 +248,123 @@ def test_nothing_is_lost_while_the_store_fails_and_it_is_said_once(
     assert "the store takes readings again; what waited is saved" in caplog.messages
 
 
+def test_no_event_is_announced_before_the_store_has_taken_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Store.commit
+    fails = threading.Event()
+
+    def sometimes(store: Store, drafts: list[Draft]) -> list[int]:
+        if fails.is_set():
+            raise StoreError("packtap.db: the disk is full")
+        return commit(store, drafts)
+
+    retained: list[list[str]] = []
+
+    def retain(uplink: Uplink, kind: str, payload: bytes) -> None:
+        del uplink
+        if kind == "state":
+            retained.append(json.loads(payload)["events"])
+
+    monkeypatch.setattr(Store, "commit", sometimes)
+    monkeypatch.setattr(Uplink, "retain", retain)
+    with caplog.at_level(logging.INFO), running(bench.config):
+        pty = bench.adapter.plug()
+        say_until(pty, [NAME], lambda: bench.now.get("pack") == SERIAL)
+        fails.set()
+        say_until(pty, [cells(*LOW)], lambda: bench.now.get("events"))
+        assert [(e["kind"], e["saved"]) for e in bench.now["events"]] == [
+            ("cell_undervoltage", False)
+        ]
+        before = len(retained)
+        say_until(pty, [cells(*LOW)], lambda: len(retained) > before + 1)  # once a minute
+        assert not any(retained)
+        assert not [m for m in caplog.messages if "cell_undervoltage" in m]
+        assert len([m for m in caplog.messages if "before it is on disk" in m]) == 1
+        fails.clear()
+        wait_until(lambda: [e["saved"] for e in bench.now["events"]] == [True])
+        wait_until(lambda: retained[-1] == ["cell_undervoltage"])
+    told = [r.levelname for r in caplog.records if "cell_undervoltage" in r.getMessage()]
+    assert told == ["WARNING"]
+    assert bench.events() == [("cell_undervoltage", 7, True)]
+
+
+def test_an_event_raised_before_the_name_was_read_is_told_again_under_the_name(
+    bench: Bench,
+) -> None:
+    pty = bench.adapter.plug()
+    with running(bench.config):
+        say_until(pty, [cells(*LOW)], lambda: bench.now.get("events"))
+        say_until(pty, [NAME], lambda: bench.now.get("pack") == SERIAL)
+        say_until(pty, [NAME, cells(*SOUND)], lambda: not bench.now.get("events"))
+    with Store.open_read_only(bench.config.store.path) as store:
+        sent = [
+            json.loads(queued.payload)
+            for queued in store.pending(0, 100_000)
+            if queued.topic.kind == "event"
+        ]
+        (event,) = store.events()
+        assert store.event_counter() == 1
+    assert [(message["pack"], message["state"]) for message in sent] == [
+        ("unknown-pi-a", "raised"),
+        (SERIAL, "raised"),
+        (SERIAL, "cleared"),
+    ]
+    assert {message["id"] for message in sent} == {event.id}
+    assert sent[0]["t"] == sent[1]["t"]
+    assert (event.pack, event.raised_ms, event.is_open) == (SERIAL, sent[0]["t"][0], False)
+
+
+def test_what_the_size_bound_dropped_undelivered_is_shown_and_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packtap.agent._LINK_EVERY_S", 5.0)
+    with Store.open(bench.config.store.path) as store:
+        store.commit([readings(1, 2, 3), readings(4, 5)])
+        store._conn.execute("BEGIN")
+        record_loss(store._conn, [1, 2])
+        store._conn.execute("COMMIT")
+    bench.adapter.plug()
+
+    def sent() -> list[dict[str, int]]:
+        with Store.open_read_only(bench.config.store.path) as store:
+            queued = [each for each in store.pending(0, 1000) if each.topic.kind == "link"]
+            return [json.loads(each.payload)["counters"] for each in queued]
+
+    with running(bench.config):
+        wait_until(lambda: bench.now.get("counters", {}).get("gap_messages") == 2)
+        assert bench.now["counters"]["gap_samples"] == 5
+        wait_until(sent)
+    assert (sent()[-1]["gap_messages"], sent()[-1]["gap_samples"]) == (2, 5)
+
+
+def test_a_now_file_that_cannot_be_written_does_not_keep_the_agent_from_stopping(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = bench.config.now_file.with_name("a-file")
+    in_the_way.touch()
+    config = AgentConfig(**{**vars_of(bench.config), "now_file": in_the_way / "now.json"})
+    closed: list[bool] = []
+    close = Store.close
+
+    def noted(store: Store) -> None:
+        closed.append(True)
+        close(store)
+
+    def fail(store: Store, drafts: list[Draft]) -> list[int]:
+        raise StoreError("packtap.db: the disk is full")
+
+    pty = bench.adapter.plug()
+    with caplog.at_level(logging.INFO), running(config):
+        say_until(pty, [NAME, STATUS], bench.readings)
+        monkeypatch.setattr(Store, "commit", fail)
+        say_until(pty, [STATUS], lambda: any("wait in memory" in m for m in caplog.messages))
+        monkeypatch.setattr(Store, "close", noted)
+    assert closed
+    assert [m for m in caplog.messages if "could not be saved: packtap.db: the disk is full" in m]
+    assert caplog.messages[-1] == "stopped"
+
+
 def test_a_store_that_is_taken_away_is_begun_anew(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -349,10 +470,65 @@ def test_on_a_bench_the_agent_asks_and_gets_cells_and_identity(bench: Bench) -> 
             assert bench.now["pack"] == SERIAL
             assert bench.now["cell_count"] == 10
             assert bench.now["mode"] == "bench"
+            assert bench.now["bus_trouble"] is None
     finally:
         stop.set()
         thread.join()
     assert bench.events() == []
+
+
+class Ear:
+    """A wire to an adapter that counts what the adapter's owner says."""
+
+    def __init__(self, pty: Pty) -> None:
+        self._pty = pty
+        self.heard = bytearray()
+
+    def listen(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.heard += self._pty.read()
+            time.sleep(0.002)
+        self.heard += self._pty.read()
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_bench_beside_a_live_esc_never_sends_a_byte_and_says_so_once(
+    bench: Bench, dialect: Dialect, caplog: pytest.LogCaptureFixture
+) -> None:
+    pty = bench.adapter.plug()
+    ear = Ear(pty)
+    wires = Wires(RidePlan(), dialect, app=False)
+    is_unplugged, stop = threading.Event(), threading.Event()
+
+    def ride() -> None:
+        start = time.monotonic()
+        while not (stop.is_set() or is_unplugged.is_set()):
+            for line, data in wires.step(time.monotonic() - start):
+                if line == "bms":  # all that the adapter of a bench hears of an ESC
+                    pty.write(data)
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=ride), threading.Thread(target=ear.listen, args=(stop,))]
+    for thread in threads:
+        thread.start()
+    config = AgentConfig(**{**vars_of(bench.config), "mode": "bench"})
+    try:
+        with caplog.at_level(logging.INFO), running(config, Clock("trusted")):
+            wait_until(lambda: bench.now.get("bus_trouble"))
+            begun = bench.now["boot_s"]
+            # Longer than a bench listens, and than it waits before it tries again.
+            wait_until(lambda: bench.now["boot_s"] > begun + 6)
+            now, heard = bench.now, bytes(ear.heard)
+            is_unplugged.set()
+            wait_until(lambda: ear.heard and bench.now["bus_trouble"] is None)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert now["bus_trouble"] == ANOTHER_MASTER
+    assert now["counters"]["frames"] > 30
+    assert heard == b""
+    assert caplog.messages.count(ANOTHER_MASTER) == 1
 
 
 def test_a_reading_never_repeats_an_old_value_under_a_new_time(bench: Bench) -> None:
@@ -380,7 +556,9 @@ def test_a_silent_line_gives_neither_readings_nor_events(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_the_service_cleanly(bench: Bench, number: signal.Signals) -> None:
+def test_a_second_agent_is_refused_and_a_signal_ends_the_first_cleanly(
+    bench: Bench, number: signal.Signals
+) -> None:
     pty = bench.adapter.plug()
     path = bench.config.now_file.with_name("agent.toml")
     path.write_text(
@@ -400,14 +578,18 @@ def test_a_signal_ends_the_service_cleanly(bench: Bench, number: signal.Signals)
         flush_s = 300
         """
     )
-    service = subprocess.Popen(
-        [sys.executable, "-m", "packtap", "agent", "--config", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "packtap", "agent", "--config", str(path)]
+    service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         say_until(pty, [NAME, STATUS], lambda: bench.now.get("pack") == SERIAL)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert (second.returncode, second.stdout) == (2, "")
+        assert second.stderr == (
+            f"packtap: {bench.config.store.path}: another agent runs with this store (process "
+            f"{service.pid}): stop that one, or give this one a configuration with a bus, store "
+            "and now-file of its own\n"
+        )
+        assert bench.now["pack"] == SERIAL
         service.send_signal(number)
         out, err = service.communicate(timeout=30)
     finally:

@@ -1,13 +1,16 @@
 """Attending to a bus: listening never sends, a bench asks one question at a time."""
 
+import logging
+
 import pytest
 
-from ninebot_bms import Dialect, Session, Unanswered
+from ninebot_bms import BMS, Dialect, Frame, Session, Unanswered
+from ninebot_bms._encoding import encode
 from ninebot_bms.commands import is_read_request
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.errors import LinkError
-from packtap.link import Received
-from packtap.poller import Listening, Polling
+from packtap.link import LinkDown, LinkUp, Received
+from packtap.poller import ANOTHER_MASTER, Listening, Polling
 from recorded import RECORDED_FRAMES, recording
 
 
@@ -27,6 +30,18 @@ class Wire:
         self.pack.receive_data(data, self.now)
 
 
+UP = LinkUp("bms", 0.0, "/dev/ttyB")
+#: What the pack answers a live ESC.
+STATUS = encode(Frame(Dialect.XIAOMI, BMS, None, 0x01, 0x30, bytes(12)))
+
+
+def plugged(wire: Wire) -> Polling:
+    """Return a bench whose line is open."""
+    polling = Polling(Session(), wire)
+    polling.line_changed(UP)
+    return polling
+
+
 def run(polling: Polling, wire: Wire, seconds: float) -> list[object]:
     """Let the loop turn for so long."""
     happened: list[object] = []
@@ -35,6 +50,7 @@ def run(polling: Polling, wire: Wire, seconds: float) -> list[object]:
         if answer := wire.pack.next_send(wire.now):
             happened += polling.receive(Received("bms", wire.now, answer))
         happened += polling.idle(wire.now)
+        polling.ask(wire.now)
         wire.now += min(polling.patience_s(wire.now), 0.002)
     return happened
 
@@ -55,7 +71,7 @@ def test_listening_wakes_up_often_enough_for_a_time_out() -> None:
 
 def test_a_bench_asks_and_is_answered_one_request_at_a_time() -> None:
     wire = Wire()
-    polling = Polling(Session(), wire)
+    polling = plugged(wire)
     run(polling, wire, 10.0)
     tally = polling.tally
     assert tally.replies > 30
@@ -66,7 +82,7 @@ def test_a_bench_asks_and_is_answered_one_request_at_a_time() -> None:
 
 def test_a_bench_whose_line_is_down_goes_on_and_asks_again_when_it_is_back() -> None:
     wire = Wire()
-    polling = Polling(Session(), wire)
+    polling = plugged(wire)
     run(polling, wire, 5.0)
     wire.is_down = True
     before = polling.tally.replies
@@ -80,9 +96,74 @@ def test_a_bench_whose_line_is_down_goes_on_and_asks_again_when_it_is_back() -> 
 
 def test_a_bench_is_never_waited_for_longer_than_its_next_request() -> None:
     wire = Wire()
-    polling = Polling(Session(), wire)
+    polling = plugged(wire)
     for _ in range(2000):
         polling.idle(wire.now)
+        polling.ask(wire.now)
         patience_s = polling.patience_s(wire.now)
         assert 0 < patience_s <= 0.1
         wire.now += patience_s
+
+
+def test_a_line_that_is_not_open_is_never_written_and_one_that_comes_back_is_listened_to() -> None:
+    wire = Wire()
+    polling = Polling(Session(), wire)
+    run(polling, wire, 3.0)
+    assert wire.sent == []
+    polling.line_changed(LinkUp("bms", wire.now, "/dev/ttyB"))
+    run(polling, wire, 0.99)
+    assert wire.sent == []
+    run(polling, wire, 1.0)
+    polling.line_changed(LinkDown("bms", wire.now, "unplugged"))
+    asked = len(wire.sent)
+    assert asked
+    run(polling, wire, 3.0)
+    polling.line_changed(LinkUp("bms", wire.now, "/dev/ttyB"))
+    run(polling, wire, 0.99)
+    assert len(wire.sent) == asked
+    run(polling, wire, 1.0)
+    assert len(wire.sent) > asked
+
+
+def test_taking_bytes_and_letting_time_pass_send_nothing_only_asking_does() -> None:
+    wire = Wire()
+    polling = plugged(wire)
+    for each in range(1, 50):
+        polling.idle(each / 10)
+    polling.receive(Received("bms", 5.0, b"\x00"))
+    assert wire.sent == []
+    polling.ask(5.0)
+    assert len(wire.sent) == 1
+
+
+def test_another_master_is_told_once_in_plain_words_until_it_is_off(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = Wire()
+    polling = plugged(wire)
+    troubles = [polling.trouble]
+    with caplog.at_level(logging.INFO):
+        for _ in range(50):
+            run(polling, wire, 0.21)
+            polling.receive(Received("bms", wire.now, STATUS))
+        troubles.append(polling.trouble)
+        assert wire.sent == []
+        run(polling, wire, 6.0)
+    troubles.append(polling.trouble)
+    assert troubles == [None, ANOTHER_MASTER, None]
+    assert wire.sent
+    assert caplog.messages == [
+        "another master asks this pack: the data plug is still on the scooter; packtap sends "
+        "nothing until it is off",
+        "the other master is silent; packtap asks this pack again",
+    ]
+
+
+def test_listening_is_never_told_of_another_master_and_asks_nobody() -> None:
+    listening = Listening(("bms",))
+    listening.line_changed(UP)
+    for each in range(20):
+        listening.receive(Received("bms", each / 5, STATUS))
+        listening.ask(each / 5)
+    assert listening.trouble is None
+    assert listening.tally.replies == 20

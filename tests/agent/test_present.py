@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from ninebot_bms import BMS2, Doubt
+from packtap.analysis.open_events import OpenEvents
 from packtap.link import LinkDown, LinkUp
 from packtap.points import FIELDS, points_of
-from packtap.poller import Listening
+from packtap.poller import ANOTHER_MASTER, Listening
 from packtap.present import Present
 from packtap.uplink import UplinkStats
 from packtap.wire import LinkMessage, Topic
-from presents import document_of, event, present_of
+from presents import beside_another_master, document_of, event, present_of
 from stories import HEALTHY, snapshot
 
 STATUS = snapshot(98.0, status=0x0001, voltage_v=38.0, current_a=None, soc_pct=71)
@@ -115,6 +116,21 @@ def test_state_is_flat_and_identity_holds_what_the_pack_is() -> None:
     assert not {"voltage_v", "soc_pct"} & set(messages["pack"])
 
 
+def test_what_is_retained_changes_only_when_every_event_is_saved() -> None:
+    present = present_of([("P1", STATUS)], [event()])
+    second = event("bms_fault_flag", cell=None)
+    both = OpenEvents("store", [event(), second])
+    present.events_changed(both, [second])
+    assert [(e["kind"], e["saved"]) for e in document_of(present)["events"]] == [
+        ("cell_undervoltage", True),
+        ("bms_fault_flag", False),
+    ]
+    assert retained(present)["state"]["events"] == ["cell_undervoltage"]
+    present.events_changed(both)
+    assert all(e["saved"] for e in document_of(present)["events"])
+    assert retained(present)["state"]["events"] == ["cell_undervoltage", "bms_fault_flag"]
+
+
 def test_a_topic_is_complained_about_once() -> None:
     present = present_of()
     assert [present.complain_once(topic) for topic in ("disk", "disk", "clock")] == [
@@ -135,6 +151,13 @@ def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
     assert converted.points[0].fields == sent
 
 
-@pytest.mark.parametrize("name", ["readings_dropped", "bytes_unread", "rejects_checksum"])
+@pytest.mark.parametrize(
+    "name", ["readings_dropped", "gap_messages", "bytes_unread", "rejects_checksum"]
+)
 def test_counters_are_there_from_the_start(name: str) -> None:
     assert document_of(present_of())["counters"][name] == 0
+
+
+def test_another_master_beside_a_bench_stands_in_the_document() -> None:
+    assert document_of(present_of())["bus_trouble"] is None
+    assert document_of(present_of(), bus=beside_another_master())["bus_trouble"] == ANOTHER_MASTER

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_wire import Bench, lossy, of_type
+from fake_wire import LISTEN_S, Bench, lossy, of_type
 from ninebot_bms._encoding import encode
 from ninebot_bms.commands import is_read_request, read_request
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
@@ -59,7 +59,7 @@ def assert_polite(bench: Bench) -> None:
 def test_a_pack_of_either_dialect_is_found_and_read(dialect: Dialect) -> None:
     session = Session()
     bench = Bench(session, pack_of(dialect))
-    assert (session.state, session.dialect) == (SessionState.KNOCKING, None)
+    assert (session.state, session.dialect) == (SessionState.LISTENING, None)
     bench.run(2.0)
     assert (session.state, session.dialect) == (SessionState.CONNECTED, dialect)
     read = values(bench.events)
@@ -262,6 +262,7 @@ def test_late_replies_lose_nothing() -> None:
 
 def test_a_reply_after_the_time_out_counts_for_its_own_register() -> None:
     session = Session([STATE, Poll(0x36, 12, 0.5)], dialect=Dialect.XIAOMI)
+    session.idle(-LISTEN_S)
     knock = session.next_send(0.0)
     assert knock == read_request(Dialect.XIAOMI, 0x10, 16)
     session.receive_data(encode(Frame(Dialect.XIAOMI, 0x22, None, 1, 0x10, bytes(16))), 0.01)
@@ -381,7 +382,9 @@ def test_after_three_seconds_without_a_reply_it_knocks_again_and_reads_everythin
     pack, bench.pack = bench.pack, None
     bench.run(2.9)
     assert bench.session.state is SessionState.CONNECTED
-    bench.run(0.4)
+    bench.run(0.2)
+    assert (bench.session.state, bench.session.dialect) == (SessionState.LISTENING, None)
+    bench.run(LISTEN_S + 0.2)
     assert (bench.session.state, bench.session.dialect) == (SessionState.KNOCKING, None)
     knocks = [parse_frame(raw) for at, raw in bench.sent if at > bench.now - 0.2]
     assert {(frame.index, frame.requested_size) for frame in knocks} == {(0x10, 16)}
@@ -398,7 +401,7 @@ def test_after_a_silence_the_dialect_known_before_is_tried_first() -> None:
     bench.run(1.0)
     bench.pack = None
     already = len(bench.sent)
-    bench.run(3.6)
+    bench.run(3.6 + LISTEN_S)
     first_knock = next(
         frame
         for frame in (parse_frame(raw) for _, raw in bench.sent[already:])
@@ -411,7 +414,7 @@ def test_a_swapped_pack_of_the_other_dialect_is_found() -> None:
     bench = Bench(Session(), pack_of(Dialect.XIAOMI))
     bench.run(2.0)
     bench.pack = pack_of(Dialect.NINEBOT)
-    bench.run(5.0)
+    bench.run(5.0 + LISTEN_S)
     assert bench.session.dialect is Dialect.NINEBOT
 
 
@@ -423,28 +426,32 @@ def test_another_master_on_the_line_silences_the_session() -> None:
     happened = bench.session.receive_data(foreign, bench.now)
     assert [type(event) for event in happened][-1] is Seen
     assert bench.session.foreign_requests == 1
+    states = [bench.session.state]
     bench.run(4.9)
     assert len(bench.sent) == already
     bench.run(1.0)
     assert len(bench.sent) > already
-    assert bench.session.state is SessionState.CONNECTED
+    states.append(bench.session.state)
+    assert states == [SessionState.ANOTHER_MASTER, SessionState.CONNECTED]
 
 
 def test_another_master_s_dialogue_is_seen_and_no_pack_is_connected_by_it() -> None:
     session = Session()
-    session.next_send(0.0)
+    session.idle(-LISTEN_S)
+    assert session.next_send(0.0)
     session.receive_data(read_request(Dialect.NINEBOT, 0x30, 12, source=0x3E), 0.001)
     reply = encode(Frame(Dialect.NINEBOT, 0x22, 0x3E, 0x04, 0x30, bytes(12)))
     happened = session.receive_data(reply, 0.002)
     assert [type(event) for event in happened] == [Seen, Reply]
     assert of_type(Reply, happened)[0].request is None
-    assert session.state is SessionState.KNOCKING
+    assert session.state is SessionState.ANOTHER_MASTER
     assert session.dialect is None
 
 
 def test_a_reply_behind_a_false_header_is_found_when_the_line_is_quiet() -> None:
     session = Session(dialect=Dialect.XIAOMI)
-    session.next_send(0.0)
+    session.idle(-LISTEN_S)
+    assert session.next_send(0.0)
     reply = encode(Frame(Dialect.XIAOMI, 0x22, None, 1, 0x10, bytes(16)))
     assert of_type(Reply, session.receive_data(bytes.fromhex("55aa60") + reply, 0.01)) == []
     happened = session.idle(0.07)
