@@ -80,10 +80,11 @@ class Bench:
         return read_now(self.config.now_file) or {}
 
     def readings(self) -> list[dict[str, Any]]:
-        if not self.config.store.path.exists():
+        try:
+            with Store.open_read_only(self.config.store.path) as store:
+                return [dict(reading.values) for reading in store.readings()]
+        except StoreError:  # not begun yet, or its tables are being made
             return []
-        with Store.open_read_only(self.config.store.path) as store:
-            return [dict(reading.values) for reading in store.readings()]
 
     def events(self) -> list[tuple[str, int | None, bool]]:
         with Store.open_read_only(self.config.store.path) as store:
