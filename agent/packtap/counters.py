@@ -20,6 +20,8 @@ class Counters:
     Attributes:
         readings: snapshots taken.
         readings_dropped: readings that the store did not take.
+        gap_messages: messages that the store's size bound dropped undelivered, since it began.
+        gap_samples: readings, events and counters in them.
         bytes_unread: bytes that came faster than they were taken, all lines.
         frames: whole frames.
         requests: frames that ask a pack.
@@ -35,6 +37,8 @@ class Counters:
 
     readings: int
     readings_dropped: int
+    gap_messages: int
+    gap_samples: int
     bytes_unread: int
     frames: int
     requests: int

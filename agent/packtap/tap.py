@@ -20,7 +20,7 @@ from packtap.analysis.link_health import CommLossCheck, NoiseCheck
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
 from packtap.analysis.status_flags import StatusFlagCheck
-from packtap.model import Event
+from packtap.model import Event, EventState
 
 __all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
 
@@ -58,10 +58,18 @@ class TapSettings:
 
 @dataclass(slots=True)
 class Digest:
-    """What a stretch of bus events gave, each list in the order of time."""
+    """What a stretch of bus events gave, each list in the order of time.
 
-    snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)  #: pack name, snapshot
+    Attributes:
+        snapshots: pack name, snapshot.
+        events: what was raised and cleared.
+        renamed: what had been raised before its pack's name was known, once more under that name:
+            nothing new, but a store that files events by pack needs it beside their end.
+    """
+
+    snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    renamed: list[Event] = field(default_factory=list)
 
 
 class _Untaken:
@@ -205,7 +213,9 @@ class Tap:
         if pack != known_before or address not in self._checks:
             self._packs[address] = pack
             if known_before == unknown != pack:
-                result.events += self._open.rename(unknown, pack, snapshot.t)
+                for event in self._open.rename(unknown, pack, snapshot.t):
+                    is_open = event.state is EventState.RAISED
+                    (result.renamed if is_open else result.events).append(event)
             if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = _PackChecks(self._settings)

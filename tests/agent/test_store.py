@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -27,8 +28,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Store:
-    return Store.open(path, BOUND)
+def store(path: Path) -> Iterator[Store]:
+    with Store.open(path, BOUND) as opened:
+        yield opened
 
 
 # --- queueing -------------------------------------------------------------------------------------
@@ -495,6 +497,23 @@ def test_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     with pytest.raises(StoreError, match="newer packtap"):
         Store.open_read_only(path)
     assert path.read_bytes() == before
+
+
+def test_reader_never_sees_a_store_that_is_half_converted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    apply = schema._apply
+
+    def watched(conn: sqlite3.Connection, version: int) -> None:
+        apply(conn, version)
+        reader = sqlite3.connect(path)
+        seen.append(reader.execute("PRAGMA user_version").fetchone()[0])
+        reader.close()
+
+    monkeypatch.setattr(schema, "_apply", watched)
+    Store.open(path, BOUND).close()
+    assert seen == [0] * len(schema.MIGRATIONS)
 
 
 def test_file_of_version_1_is_converted_with_all_that_it_holds(

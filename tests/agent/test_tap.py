@@ -287,6 +287,7 @@ def test_what_was_raised_before_the_name_was_known_is_cleared_under_the_name() -
         [serial_reply(5.0, "3JDEA24M1D0815"), *(cells_reply(6.0 + t, *low) for t in range(5))]
     )
     assert named.events == []  # it is known already
+    assert named.renamed == [replace(raised, pack="3JDEA24M1D0815")]
     assert [event.id for event in tap.open_events.of("3JDEA24M1D0815")] == [raised.id]
     [cleared] = tap.digest([cells_reply(20.0 + t, *fine) for t in range(10)]).events
     assert (cleared.id, cleared.state) == (raised.id, EventState.CLEARED)

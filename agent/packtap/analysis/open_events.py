@@ -45,18 +45,20 @@ class OpenEvents:
             t: seconds, when the name was read.
 
         Returns:
-            What is cleared: events that were open under both names, as after a restart. The one
+            Each event that was open under the old name: raised, with its own id and time, under the
+            new one; or cleared, if it was open under both names, as after a restart. Then the one
             under the pack's own name stays.
         """
-        cleared = []
+        changed = []
         for key in [key for key in self._open if key[0] == unknown]:
             event = self._open.pop(key)
             _, kind, cell = key
             if (pack, kind, cell) in self._open:
-                cleared.append(_clear(event, Finding(kind, False, t, cell)))
+                changed.append(_clear(event, Finding(kind, False, t, cell)))
             else:
-                self._open[pack, kind, cell] = replace(event, pack=pack)
-        return cleared
+                named = self._open[pack, kind, cell] = replace(event, pack=pack)
+                changed.append(named)
+        return changed
 
     def apply(self, pack: str, findings: Iterable[Finding]) -> list[Event]:
         """Return the events that these findings raise or clear, in their order."""

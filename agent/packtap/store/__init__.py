@@ -17,11 +17,12 @@ both. Promises:
   owner of the file (who opens it with a bound) does that.
 
 Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
-`room` (the size bound), `history` (reading), `database` (`Store`). A `Store` belongs to the thread
-that opened it; each thread opens its own on the same file.
+`room` (the size bound), `lock` (one agent a file), `history` (reading), `database` (`Store`). A
+`Store` belongs to the thread that opened it; each thread opens its own on the same file.
 """
 
 from packtap.store.database import Store
+from packtap.store.lock import OwnerLock
 from packtap.store.records import (
     Draft,
     Gap,
@@ -37,6 +38,7 @@ __all__ = [
     "Gap",
     "Message",
     "Outbox",
+    "OwnerLock",
     "Queued",
     "Store",
     "StoredEvent",

@@ -232,6 +232,11 @@ class Store:
         with self._reading() as conn:
             return list(history.gaps(conn))
 
+    def lost(self) -> tuple[int, int]:
+        """Return all gaps together, since this store began: messages, and samples in them."""
+        with self._reading() as conn:
+            return history.lost(conn)
+
     def event_counter(self) -> int:
         """Return the number of the last event ever raised here; 0 = none yet."""
         with self._reading():

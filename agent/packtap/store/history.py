@@ -14,7 +14,7 @@ from packtap.model import Value
 from packtap.store.records import Gap, Outbox, Queued, StoredEvent, StoredReading, compose
 from packtap.wire import Topic, encode
 
-__all__ = ["depth", "events", "gaps", "pending", "readings", "rows"]
+__all__ = ["depth", "events", "gaps", "lost", "pending", "readings", "rows"]
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +111,14 @@ def gaps(conn: sqlite3.Connection) -> Iterator[Gap]:
         "o.utc_offset_ms FROM gap g JOIN origin o ON o.id = g.origin ORDER BY g.first_seq"
     ).fetchall():
         yield Gap(*row)
+
+
+def lost(conn: sqlite3.Connection) -> tuple[int, int]:
+    """Return messages and samples of all gaps together."""
+    messages, samples = conn.execute(
+        "SELECT coalesce(sum(last_seq - first_seq + 1), 0), coalesce(sum(samples), 0) FROM gap"
+    ).fetchone()
+    return int(messages), int(samples)
 
 
 def depth(conn: sqlite3.Connection) -> Outbox:

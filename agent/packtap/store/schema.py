@@ -113,22 +113,23 @@ MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
 
 
 def migrate(conn: sqlite3.Connection, path: str) -> None:
-    """Bring the file up to this code's version, each step in its own transaction.
+    """Bring the file up to this code's version, in one transaction: readers see no step between.
 
     Raises:
         StoreError: the file is newer than this code, or is no packtap store.
     """
-    while (version := stored_version(conn, path)) < len(MIGRATIONS):
-        conn.execute("BEGIN IMMEDIATE")
-        try:
-            # Another thread may have been faster: look again under the write lock.
-            if stored_version(conn, path) == version:
-                _apply(conn, version)
-            conn.execute("COMMIT")
-        except BaseException:
-            if conn.in_transaction:
-                conn.execute("ROLLBACK")
-            raise
+    if stored_version(conn, path) == len(MIGRATIONS):
+        return
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        # Another thread may have been faster: look again under the write lock.
+        while (version := stored_version(conn, path)) < len(MIGRATIONS):
+            _apply(conn, version)
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
 
 
 def require_current(conn: sqlite3.Connection, path: str) -> None:
