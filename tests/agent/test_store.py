@@ -1,7 +1,10 @@
 """The SQLite file: what is committed stays, what is delivered may go, times are kept apart."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from agent.drafts import UTC, event, readings, rows, seqs
 from packtap.errors import StoreError
 from packtap.model import EventState, Severity
-from packtap.store import Draft, Store, schema
+from packtap.store import Draft, OwnerLock, Store, schema
 from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic
 
 BOUND = 16 * 2**20
@@ -482,6 +485,43 @@ def test_received_counters_are_kept_as_history(store: Store) -> None:
     assert store.receive(message, replace(TOPIC, kind="link"))
     assert not store.receive(message, replace(TOPIC, kind="link"))
     assert store.rows() == 0
+
+
+# --- one agent a store ----------------------------------------------------------------------------
+
+
+def test_store_has_one_owner_at_a_time_and_the_next_one_after_it(path: Path) -> None:
+    first = OwnerLock(path)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=f"another agent runs .*process {os.getpid()}"):
+            OwnerLock(path)
+    first.release()
+    OwnerLock(path).release()
+
+
+def test_lock_of_an_owner_that_was_killed_is_free(path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from packtap.store import OwnerLock; "
+        "held = OwnerLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match=f"process {owner.pid}"):
+            OwnerLock(path)
+    finally:
+        owner.kill()
+        owner.communicate()
+    OwnerLock(path).release()
+
+
+def test_lock_without_a_place_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="check path, owner and mode"):
+        OwnerLock(tmp_path / "file" / "packtap.db")
 
 
 # --- versions and foreign files -------------------------------------------------------------------

@@ -35,6 +35,10 @@ _log = logging.getLogger(__name__)
 _ROW_BYTES: Final = 600
 #: Pages that a transaction may split or spill beyond the bytes of its rows.
 _SPARE_BYTES: Final = 8 * 4096
+_SET_BACK: Final = (
+    "%s/%s numbers new messages as it numbered others before (seq %d): its store was set back, "
+    "by a restored copy or a card that loses what it has confirmed. Both are kept"
+)
 
 
 class Store:
@@ -301,14 +305,7 @@ class Store:
             self.renumbered += 1
             if message.store not in self._set_back:
                 self._set_back.add(message.store)
-                _log.warning(
-                    "%s/%s numbers new messages as it numbered others before (seq %d): its store "
-                    "was set back, by a restored copy or a card that loses what it has confirmed. "
-                    "Both are kept",
-                    topic.agent,
-                    topic.bus,
-                    message.seq,
-                )
+                _log.warning(_SET_BACK, topic.agent, topic.bus, message.seq)
 
     def _make_room(self, texts: Sequence[tuple[str, str]]) -> None:
         if self._max_bytes is not None:
