@@ -58,6 +58,7 @@ def test_options_are_enough_to_run_without_a_configuration_file(
         "readings": 20,
         "ignored": 0,
         "refused": 0,
+        "given_up": 0,
         "retries": 0,
         "acknowledged": 4,
         "waiting": 0,
