@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
+from packtap.analysis.arbiter import Arbiter
 from packtap.analysis.finding import Finding
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
 from packtap.analysis.link_health import CommLossCheck, NoiseCheck
+from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
 from packtap.analysis.status_flags import StatusFlagCheck
@@ -51,9 +53,14 @@ class Digest:
 
 
 class _PackChecks:
-    """The checks of one pack; a swapped pack gets new ones."""
+    """The checks of one pack; a swapped pack gets new ones.
 
-    def __init__(self, settings: TapSettings) -> None:
+    `occasion.rested` says whether the pack has been at rest since long before the first reading.
+    """
+
+    def __init__(self, settings: TapSettings, occasion: Occasion) -> None:
+        self._occasion = occasion
+        self._arbiter = Arbiter()
         self._checks = (
             StatusFlagCheck(),
             CellVoltageCheck(settings.cell_limits),
@@ -61,8 +68,8 @@ class _PackChecks:
         )
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
-        for check in self._checks:
-            yield from check.update(snapshot)
+        findings = [finding for check in self._checks for finding in check.update(snapshot)]
+        return self._arbiter.review(findings, snapshot)
 
 
 class Tap:
@@ -79,6 +86,7 @@ class Tap:
         self._assemblers: dict[int, SnapshotAssembler] = {}
         self._packs: dict[int, str] = {}
         self._checks: dict[int, _PackChecks] = {}
+        self._occasion = Occasion(bench=settings.rested)
         self._link_checks = (CommLossCheck(), NoiseCheck())
         self._last_block_t: float | None = None
 
@@ -96,6 +104,7 @@ class Tap:
         """Take bus events in the order of time."""
         result = Digest()
         for event in happened:
+            self._occasion.receive(event)
             if isinstance(event, Reply):
                 self._take_block(event, result)
             for check in self._link_checks:
@@ -133,7 +142,8 @@ class Tap:
             self._packs[address] = pack
             if address not in self._checks or known_before != self._settings.unknown_pack:
                 # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = _PackChecks(self._settings)
+                self._checks[address] = _PackChecks(self._settings, self._occasion)
+        self._occasion.update(snapshot)
         result.snapshots.append((pack, snapshot))
         result.events += self._open.apply(pack, self._checks[address].update(snapshot))
 
