@@ -12,13 +12,19 @@ from typing import Final
 
 from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
 from packtap.analysis.arbiter import Arbiter
+from packtap.analysis.charge import ChargeCheck
+from packtap.analysis.check import Check
 from packtap.analysis.finding import Finding
+from packtap.analysis.frozen import FrozenCheck
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
-from packtap.analysis.link_health import CommLossCheck, NoiseCheck
+from packtap.analysis.link_health import CommLossCheck, IntermittentCheck, NoiseCheck
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
+from packtap.analysis.overcurrent import OverCurrentCheck
+from packtap.analysis.plausibility import Plausibility
 from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
 from packtap.analysis.status_flags import StatusFlagCheck
+from packtap.analysis.temperature import TemperatureCheck
 from packtap.model import Event
 
 __all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
@@ -60,16 +66,31 @@ class _PackChecks:
 
     def __init__(self, settings: TapSettings, occasion: Occasion) -> None:
         self._occasion = occasion
+        self._plausibility = Plausibility()
         self._arbiter = Arbiter()
-        self._checks = (
+        self._checks: tuple[Check, ...] = (
             StatusFlagCheck(),
+            FrozenCheck(),
+            TemperatureCheck(),
+            OverCurrentCheck(),
+            ChargeCheck(),
             CellVoltageCheck(settings.cell_limits),
             ImbalanceCheck(settings.imbalance, rested=settings.rested),
         )
 
+    @property
+    def judged(self) -> set[str]:
+        """Kinds that have been judged so far, raised or not."""
+        kinds = {kind for check in self._checks for kind in check.judged}
+        return kinds | self._plausibility.judged
+
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
-        findings = [finding for check in self._checks for finding in check.update(snapshot)]
-        return self._arbiter.review(findings, snapshot)
+        # What cannot be true is withheld from all others.
+        clean, findings = self._plausibility.screen(snapshot)
+        self._occasion.update(clean)
+        for check in self._checks:
+            findings += check.update(clean)
+        return self._arbiter.review(findings, clean)
 
 
 class Tap:
@@ -87,7 +108,7 @@ class Tap:
         self._packs: dict[int, str] = {}
         self._checks: dict[int, _PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
-        self._link_checks = (CommLossCheck(), NoiseCheck())
+        self._link_checks = (CommLossCheck(), IntermittentCheck(), NoiseCheck())
         self._last_block_t: float | None = None
 
     @property
@@ -99,6 +120,18 @@ class Tap:
     def pack(self) -> str:
         """Name of the pack at the main address."""
         return self._packs.get(BMS, self._settings.unknown_pack)
+
+    @property
+    def judged(self) -> frozenset[str]:
+        """Kinds that have been judged so far about the pack at the main address."""
+        kinds = {kind for check in self._link_checks for kind in check.judged}
+        if BMS in self._checks:
+            kinds |= self._checks[BMS].judged
+        return frozenset(kinds)
+
+    def report(self, finding: Finding) -> list[Event]:
+        """Take what was found outside the bus (the recorder's clock)."""
+        return self._open.apply(self.pack, [finding])
 
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""
@@ -143,7 +176,6 @@ class Tap:
             if address not in self._checks or known_before != self._settings.unknown_pack:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = _PackChecks(self._settings, self._occasion)
-        self._occasion.update(snapshot)
         result.snapshots.append((pack, snapshot))
         result.events += self._open.apply(pack, self._checks[address].update(snapshot))
 

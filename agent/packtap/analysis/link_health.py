@@ -12,7 +12,7 @@ from ninebot_bms import BusEvent, Reason, Rejected, Reply, Seen
 from ninebot_bms.frames import BMS_ADDRESSES
 from packtap.analysis.finding import Finding, Held
 
-__all__ = ["CommLossCheck", "NoiseCheck"]
+__all__ = ["CommLossCheck", "IntermittentCheck", "NoiseCheck"]
 
 _LOST_AFTER_S: Final = 5.0
 #: Requests further apart than this are not "going on": the scooter was off in between.
@@ -30,6 +30,7 @@ class CommLossCheck:
         self._asked_since: float | None = None
         self._asked_last: float | None = None
         self._answering = Held(2.0)
+        self.judged: set[str] = set()
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -37,6 +38,7 @@ class CommLossCheck:
             return
         if isinstance(event, Reply):
             self._asked_since = None
+            self.judged.add("bms_comm_lost")
             if self._answering.update(True, event.t):
                 yield Finding("bms_comm_lost", False, event.t)
         elif isinstance(event, Seen) and _asks_bms(event):
@@ -49,12 +51,77 @@ class CommLossCheck:
             if silent_s >= _LOST_AFTER_S:
                 self._answering.update(False, event.t)
                 value = round(silent_s, 1)
+                self.judged.add("bms_comm_lost")
                 yield Finding("bms_comm_lost", True, event.t, value=value, limit=_LOST_AFTER_S)
 
 
 def _asks_bms(event: Seen) -> bool:
     frame = event.frame
     return frame.target in BMS_ADDRESSES and (frame.is_read_request or frame.is_heartbeat_request)
+
+
+class IntermittentCheck:
+    """Replies fail for a second and come back, again and again: a loose contact.
+
+    A gap lies between two replies, within one session of requests: knocks that wake a sleeping
+    board are no gap, nor is a parked scooter. A single lost reply is none either, however slow the
+    polls: two requests in the gap must have gone unanswered, not counting an ES2's habit of
+    leaving its second request open while the first is answered.
+    """
+
+    _GAP_S: Final = 1.0
+    _GAPS: Final = 3
+    _WINDOW_S: Final = 600.0
+    _UNANSWERED: Final = 2
+    #: A master that pauses for so long has switched off, and wakes the board anew.
+    _PAUSE_S: Final = 2.5
+    _JUDGED_AFTER_S: Final = 30.0
+
+    def __init__(self) -> None:
+        self._last_request: float | None = None
+        self._gap_since: float | None = None  # first request since the last reply
+        self._asked = 0
+        self._in_session = False
+        self._session_since: float | None = None
+        self._gaps: deque[float] = deque(maxlen=self._GAPS)  # ends of the latest gaps
+        self._open = False
+        self.judged: set[str] = set()
+
+    def receive(self, event: BusEvent) -> Iterator[Finding]:
+        """Yield a finding if this bus event decides one."""
+        t = event.t
+        if t is None:
+            return
+        if isinstance(event, Reply):
+            yield from self._take_reply(t)
+        elif isinstance(event, Seen) and _asks_bms(event):
+            last, self._last_request = self._last_request, t
+            if last is None or not 0 <= t - last <= self._PAUSE_S:
+                self._in_session = False
+            if self._gap_since is None or not self._in_session:
+                self._gap_since = t
+                self._asked = 0
+            self._asked += 1
+
+    def _take_reply(self, t: float) -> Iterator[Finding]:
+        since, self._gap_since = self._gap_since, None
+        asked, self._asked = self._asked, 0
+        if not self._in_session:
+            self._in_session = True
+            self._session_since = t
+            return
+        if self._session_since is not None and t - self._session_since >= self._JUDGED_AFTER_S:
+            self.judged.add("bms_comm_intermittent")
+        # The reply at the end answers the last request of the gap.
+        if since is not None and t - since >= self._GAP_S and asked > self._UNANSWERED:
+            self._gaps.append(t)
+            if len(self._gaps) == self._GAPS and 0 <= t - self._gaps[0] <= self._WINDOW_S:
+                self._open = True
+                self.judged.add("bms_comm_intermittent")
+                yield Finding("bms_comm_intermittent", True, t, value=self._GAPS)
+        elif self._open and self._gaps and t - self._gaps[-1] > self._WINDOW_S:
+            self._open = False
+            yield Finding("bms_comm_intermittent", False, t)
 
 
 class NoiseCheck:
@@ -75,6 +142,8 @@ class NoiseCheck:
         self._frames = 0
         self._damaged = 0
         self._noisy = False
+        self._since: float | None = None
+        self.judged: set[str] = set()
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -86,6 +155,10 @@ class NoiseCheck:
             if reject.reason is Reason.HEADER and reject.size <= self._STRAY_BYTES:
                 return
         self._count(int(event.t), damaged)
+        if self._since is None:
+            self._since = event.t
+        elif event.t - self._since >= self._WINDOW_S:
+            self.judged.add("bus_noise")
         share_pct = 100 * self._damaged / (self._frames + self._damaged)
         if not self._noisy and self._damaged >= self._MIN_DAMAGED and share_pct > self._RAISE_PCT:
             self._noisy = True

@@ -81,6 +81,7 @@ class ImbalanceCheck:
         self._rest = RestFrame(self._limits.rest_current_a, 0.0 if rested else self._limits.rest_s)
         self._off: dict[int, Held] = {}
         self._even: dict[int, Held] = {}
+        self.judged: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield findings for the cells, if the pack rests and the cells were newly read."""
@@ -99,6 +100,7 @@ class ImbalanceCheck:
         }
         if len(charged) < _MIN_CELLS:
             return
+        self.judged.add("cell_imbalance")
         middle = median(charged.values())
         middle_mv = median(v for v in cells if v is not None)
         for number, soc_pct in charged.items():

@@ -1,0 +1,216 @@
+"""Can what a pack reported be true at all? Floor 2.
+
+A board with broken firmware answers with valid checksums and absurd words: everything 0xFFFF,
+random numbers, 300 A, 655 V. Each reading is held against what a scooter pack can physically do,
+*before* any other check sees it: an impossible reading is withheld from them, whole, because words
+of one reply share their fate. One impossible reading may be a damaged frame that passed the
+additive checksum, so it is withheld and otherwise forgiven; a second one within ten minutes is
+raised as `implausible_data`. So are constants that no pack can have (an aftermarket emulator).
+
+Source: events.md section 2 (implausible_data); protocol.md sections 5, 9 and 10.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
+
+from ninebot_bms import Snapshot
+from packtap.analysis.finding import Finding, Held
+from packtap.model import Value
+
+__all__ = ["Plausibility", "PlausibilityLimits", "impossible_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlausibilityLimits:
+    """What no scooter pack of 1-16 cells can report.
+
+    Attributes:
+        cell_mv: a lithium cell vents long before; the measuring chip's full scale is 6.3 V.
+        soc_pct: percent. Some boards overshoot 100 by rounding, none by more.
+        current_a: magnitude. Replacement boards cut at 80 A as a short circuit within 0.1 ms.
+        pack_min_v: below, the board that reports it has no supply.
+        pack_max_v: 16 cells at 5 V.
+        ratio: pack voltage over sum of cells, either way. A wrong gain is a measuring error, a
+            factor is nonsense; a joint of 100 mohm at 30 A loses a tenth.
+        temperature_raw: top of the official range 0-119 (-20 to 99 degC), with 40 K to spare.
+        readings: so many impossible readings
+        window_s: within this time are no accident.
+    """
+
+    cell_mv: int = 6500
+    soc_pct: int = 105
+    current_a: float = 150.0
+    pack_min_v: float = 5.0
+    pack_max_v: float = 80.0
+    ratio: float = 1.5
+    temperature_raw: int = 160
+    readings: int = 2
+    window_s: float = 600.0
+
+
+#: A doubt that means: these are constants of a program, not measurements.
+_EMULATOR_DOUBT: Final = "emulator-constants"
+_STATE_ROWS: Final = (
+    "status",
+    "remaining_capacity_mah",
+    "soc_pct",
+    "current_a",
+    "voltage_v",
+    "temperature_1_c",
+    "temperature_2_c",
+)
+_CELLS: Final = "cell_voltages_mv"
+_BROKEN_SENSOR: Final = (0, 255)  # raw; `temperature` judges those
+#: Neighbours of an open sense wire share the pair's voltage; it may be off the others by this.
+_PAIR_TOLERANCE_MV: Final = 400
+#: Cells and pack voltage may be compared if read this close together, seconds.
+_TOGETHER_S: Final = 2.0
+_MIN_CELLS_FOR_SUM: Final = 3
+
+
+def impossible_rows(snapshot: Snapshot, limits: PlausibilityLimits) -> dict[str, str]:
+    """Return the newly read rows that cannot be true, each with the words why."""
+    values, fresh = snapshot.values, snapshot.fresh
+    wrong: dict[str, str] = {}
+    for name, low, high in (
+        ("soc_pct", 0, limits.soc_pct),
+        ("displayed_soc_pct", 0, limits.soc_pct),
+        ("current_a", -limits.current_a, limits.current_a),
+        ("voltage_v", limits.pack_min_v, limits.pack_max_v),
+    ):
+        value = values.get(name)
+        if name in fresh and isinstance(value, int | float) and not low <= value <= high:
+            wrong[name] = f"{name} {value:g}"
+    raws = [
+        raw
+        for name in ("temperature_1_c", "temperature_2_c")
+        if name in fresh and (raw := snapshot.temperatures_raw.get(name)) is not None
+    ]
+    if any(raw > limits.temperature_raw and raw not in _BROKEN_SENSOR for raw in raws):
+        wrong["temperature_1_c"] = f"temperature {max(raws) - 20} degC"
+    cells = values.get(_CELLS)
+    if isinstance(cells, tuple):
+        if _CELLS in fresh and (high_mv := _impossible_cell(cells, limits)) is not None:
+            wrong[_CELLS] = f"cell at {high_mv} mV"
+        elif not wrong and (words := _impossible_ratio(snapshot, cells, limits)):
+            # Which of the two is nonsense is not told: neither is shown to anybody.
+            wrong["voltage_v"] = words
+            wrong[_CELLS] = words
+    return wrong
+
+
+def _impossible_cell(cells: tuple[int | None, ...], limits: PlausibilityLimits) -> int | None:
+    known = [mv for mv in cells if mv is not None]
+    highest = max(known, default=0)
+    if highest <= limits.cell_mv:
+        return None
+    # An open sense wire shows one cell near zero and its neighbour with the voltage of both.
+    middle = median(known)
+    others = [mv for mv in known if mv <= limits.cell_mv]
+    if len(known) - len(others) > 1:
+        return highest
+    where = cells.index(highest)
+    pairs = [
+        highest + other
+        for beside in (where - 1, where + 1)
+        if 0 <= beside < len(cells) and (other := cells[beside]) is not None
+    ]
+    is_open_wire = any(abs(pair - 2 * middle) <= _PAIR_TOLERANCE_MV for pair in pairs)
+    return None if is_open_wire else highest
+
+
+def _impossible_ratio(
+    snapshot: Snapshot, cells: tuple[int | None, ...], limits: PlausibilityLimits
+) -> str:
+    pack_v = snapshot.values.get("voltage_v")
+    if not isinstance(pack_v, int | float) or not {"voltage_v", _CELLS} & snapshot.fresh:
+        return ""
+    known = [mv for mv in cells if mv is not None]
+    if len(known) < max(_MIN_CELLS_FOR_SUM, len(cells)):
+        return ""
+    read, read_cells = snapshot.times.get("voltage_v"), snapshot.times.get(_CELLS)
+    if read is not None and read_cells is not None and abs(read - read_cells) > _TOGETHER_S:
+        return ""
+    sum_v = sum(known) / 1000
+    if 0 < sum_v < pack_v * limits.ratio and pack_v < sum_v * limits.ratio:
+        return ""
+    return f"pack at {pack_v:g} V, its cells sum up to {sum_v:g} V"
+
+
+class Plausibility:
+    """Screens every snapshot; what it withholds no other check sees."""
+
+    def __init__(self, limits: PlausibilityLimits | None = None) -> None:
+        self._limits = limits or PlausibilityLimits()
+        #: Times of the latest impossible readings; bounded by the number that raises.
+        self._impossible: deque[float | None] = deque(maxlen=self._limits.readings)
+        self._clean_since: float | None = None
+        self._emulated = Held(2.0)
+        self._good: dict[str, Value] = {}
+        self._good_times: dict[str, float | None] = {}
+        self.judged: set[str] = set()
+
+    def screen(self, snapshot: Snapshot) -> tuple[Snapshot, list[Finding]]:
+        """Return the snapshot without what cannot be true, and what was found."""
+        self.judged.add("implausible_data")
+        wrong = impossible_rows(snapshot, self._limits)
+        findings = list(self._judge(snapshot, wrong))
+        bad = self._spoiled(snapshot, wrong)
+        for name in snapshot.fresh - bad:
+            self._good[name] = snapshot.values.get(name)
+            self._good_times[name] = snapshot.times.get(name)
+        # A bad reading leaves the last good one in its place, also in the snapshots after it.
+        if all(self._good_times.get(name) == t for name, t in snapshot.times.items()):
+            return snapshot, findings
+        clean = replace(
+            snapshot,
+            values={name: self._good[name] for name in snapshot.values if name in self._good},
+            times={name: self._good_times[name] for name in snapshot.times if name in self._good},
+            fresh=snapshot.fresh - bad,
+            temperatures_raw={
+                name: raw
+                for name, raw in snapshot.temperatures_raw.items()
+                if self._good_times.get(name, -1.0) == snapshot.times.get(name)
+            },
+        )
+        return clean, findings
+
+    def _judge(self, snapshot: Snapshot, wrong: dict[str, str]) -> Iterator[Finding]:
+        t = snapshot.t
+        emulated = [doubt for doubt in snapshot.doubts if doubt.name == _EMULATOR_DOUBT]
+        if self._emulated.update(bool(emulated), t):
+            yield Finding("implausible_data", True, t, detail="an emulator's constants, no BMS")
+            return
+        if emulated:
+            return
+        if wrong:
+            self._impossible.append(t)
+            self._clean_since = None
+            if len(self._impossible) == self._limits.readings and self._is_recent(t):
+                detail = "; ".join(dict.fromkeys(wrong.values()))
+                yield Finding("implausible_data", True, t, detail=detail)
+            return
+        if t is None:
+            return
+        if self._clean_since is None or t < self._clean_since:
+            self._clean_since = t
+        elif t - self._clean_since >= self._limits.window_s:
+            yield Finding("implausible_data", False, t)
+
+    def _is_recent(self, t: float | None) -> bool:
+        oldest = self._impossible[0]
+        return t is None or oldest is None or 0 <= t - oldest <= self._limits.window_s
+
+    @staticmethod
+    def _spoiled(snapshot: Snapshot, wrong: dict[str, str]) -> frozenset[str]:
+        """Rows that came in the same reply as an impossible one."""
+        spoiled: set[str] = set(wrong)
+        for name in wrong:
+            if name in _STATE_ROWS:
+                spoiled |= set(_STATE_ROWS)
+            if (t := snapshot.times.get(name)) is not None:
+                spoiled |= {other for other, read in snapshot.times.items() if read == t}
+        return frozenset(spoiled) & snapshot.fresh
