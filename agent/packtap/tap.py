@@ -14,6 +14,8 @@ from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
 from packtap.analysis.arbiter import Arbiter
 from packtap.analysis.charge import ChargeCheck
 from packtap.analysis.check import Check
+from packtap.analysis.diagnosis import Diagnosis, diagnose
+from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
 from packtap.analysis.frozen import FrozenCheck
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
@@ -109,6 +111,7 @@ class Tap:
         self._checks: dict[int, _PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
         self._link_checks = (CommLossCheck(), IntermittentCheck(), NoiseCheck())
+        self._evidence = Evidence()
         self._last_block_t: float | None = None
 
     @property
@@ -122,16 +125,27 @@ class Tap:
         return self._packs.get(BMS, self._settings.unknown_pack)
 
     @property
-    def judged(self) -> frozenset[str]:
-        """Kinds that have been judged so far about the pack at the main address."""
-        kinds = {kind for check in self._link_checks for kind in check.judged}
+    def evidence(self) -> Evidence:
+        """What has been found out about the pack at the main address; replace it to restore."""
+        evidence = self._evidence
+        for check in self._link_checks:
+            evidence.judged |= check.judged
+            evidence.signs |= check.signs
         if BMS in self._checks:
-            kinds |= self._checks[BMS].judged
-        return frozenset(kinds)
+            evidence.judged |= self._checks[BMS].judged
+        return evidence
+
+    @evidence.setter
+    def evidence(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    def diagnose(self) -> Diagnosis:
+        """Rank the causes of what has been seen at the main address."""
+        return diagnose(self.evidence, on_bench=self._occasion.is_visit)
 
     def report(self, finding: Finding) -> list[Event]:
         """Take what was found outside the bus (the recorder's clock)."""
-        return self._open.apply(self.pack, [finding])
+        return self._note(self._open.apply(self.pack, [finding]))
 
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""
@@ -141,7 +155,7 @@ class Tap:
             if isinstance(event, Reply):
                 self._take_block(event, result)
             for check in self._link_checks:
-                result.events += self._open.apply(self.pack, check.receive(event))
+                result.events += self._note(self._open.apply(self.pack, check.receive(event)))
         return result
 
     def idle(self, now: float | None) -> Digest:
@@ -176,8 +190,19 @@ class Tap:
             if address not in self._checks or known_before != self._settings.unknown_pack:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = _PackChecks(self._settings, self._occasion)
+                if address == BMS and known_before != self._settings.unknown_pack:
+                    self._evidence = Evidence()
         result.snapshots.append((pack, snapshot))
-        result.events += self._open.apply(pack, self._checks[address].update(snapshot))
+        events = self._open.apply(pack, self._checks[address].update(snapshot))
+        if address == BMS:
+            self._note(events)
+            self._evidence.look(snapshot)
+        result.events += events
+
+    def _note(self, events: list[Event]) -> list[Event]:
+        if events:
+            self._evidence.take(events)
+        return events
 
 
 def pack_name(snapshot: Snapshot) -> str | None:

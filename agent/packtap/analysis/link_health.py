@@ -30,7 +30,9 @@ class CommLossCheck:
         self._asked_since: float | None = None
         self._asked_last: float | None = None
         self._answering = Held(2.0)
+        self._ever_answered = False
         self.judged: set[str] = set()
+        self.signs: set[str] = set()  # of `defects.SIGNS`
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -38,6 +40,7 @@ class CommLossCheck:
             return
         if isinstance(event, Reply):
             self._asked_since = None
+            self._ever_answered = True
             self.judged.add("bms_comm_lost")
             if self._answering.update(True, event.t):
                 yield Finding("bms_comm_lost", False, event.t)
@@ -52,6 +55,8 @@ class CommLossCheck:
                 self._answering.update(False, event.t)
                 value = round(silent_s, 1)
                 self.judged.add("bms_comm_lost")
+                if not self._ever_answered:
+                    self.signs.add("never_answered")
                 yield Finding("bms_comm_lost", True, event.t, value=value, limit=_LOST_AFTER_S)
 
 
@@ -86,6 +91,7 @@ class IntermittentCheck:
         self._gaps: deque[float] = deque(maxlen=self._GAPS)  # ends of the latest gaps
         self._open = False
         self.judged: set[str] = set()
+        self.signs: set[str] = set()
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -135,6 +141,8 @@ class NoiseCheck:
     _RAISE_PCT: Final = 1.0
     _CLEAR_PCT: Final = 0.5
     _STRAY_BYTES: Final = 2
+    _HEAVY_PCT: Final = 5.0
+    _HEAVY_DAMAGED: Final = 10
 
     def __init__(self) -> None:
         # One row a second: second, frames, damaged. Bounded by the window.
@@ -144,6 +152,7 @@ class NoiseCheck:
         self._noisy = False
         self._since: float | None = None
         self.judged: set[str] = set()
+        self.signs: set[str] = set()  # of `defects.SIGNS`
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -160,6 +169,8 @@ class NoiseCheck:
         elif event.t - self._since >= self._WINDOW_S:
             self.judged.add("bus_noise")
         share_pct = 100 * self._damaged / (self._frames + self._damaged)
+        if self._damaged >= self._HEAVY_DAMAGED and share_pct > self._HEAVY_PCT:
+            self.signs.add("noise_heavy")
         if not self._noisy and self._damaged >= self._MIN_DAMAGED and share_pct > self._RAISE_PCT:
             self._noisy = True
             value = round(share_pct, 1)

@@ -5,7 +5,7 @@ import json
 import sys
 
 from ninebot_bms import Observer
-from packtap.analysis.diagnosis import RankedCause, rank_causes
+from packtap.analysis.diagnosis import Diagnosis
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.inputs import open_capture
@@ -33,14 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Print events and the diagnosis; exit 1 if a warning or worse was raised."""
     observer = Observer()
     tap = Tap(TapSettings(), OpenEvents("replay"))
-    seen: list[Event] = []
+    worst = Severity.INFO
     with open_capture(arguments.capture, progress=sys.stderr) as capture:
         for digest in replay(capture, tap, observer):
             for event in digest.events:
-                seen.append(event)
+                if event.severity is not Severity.INFO:
+                    worst = event.severity
                 _print_event(event, as_json=arguments.json)
-    ranked = rank_causes(seen, fault_reported=arguments.esc_error is not None)
-    _print_diagnosis(ranked, tap.pack, as_json=arguments.json)
+    if arguments.esc_error is not None:
+        tap.evidence.report_error(arguments.esc_error)
+    _print_diagnosis(tap.diagnose(), tap.pack, as_json=arguments.json)
     frames = sum(line.frames for line in observer.counts.values())
     if frames == 0:
         print(
@@ -49,8 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_SILENT
-    raised = [event for event in seen if event.severity is not Severity.INFO]
-    return EXIT_FAULT if raised else EXIT_FINE
+    return EXIT_FINE if worst is Severity.INFO else EXIT_FAULT
 
 
 def _print_event(event: Event, *, as_json: bool) -> None:
@@ -78,21 +79,37 @@ def _print_event(event: Event, *, as_json: bool) -> None:
     print(f"{when}{word}  {event.kind}: {event.text}")
 
 
-def _print_diagnosis(ranked: tuple[RankedCause, ...], pack: str, *, as_json: bool) -> None:
+def _print_diagnosis(diagnosis: Diagnosis, pack: str, *, as_json: bool) -> None:
+    test = diagnosis.next_test
     if as_json:
         causes = [
             {
                 "cause": entry.cause.value,
                 "probability": round(entry.probability, 6),
+                "defect": entry.defect,
                 "evidence_for": list(entry.evidence_for),
                 "evidence_against": list(entry.evidence_against),
             }
-            for entry in ranked
+            for entry in diagnosis.causes
         ]
-        print(json.dumps({"diagnosis": causes, "pack": pack}))
+        next_test = None if test is None else {"name": test.name, "action": test.action}
+        print(
+            json.dumps(
+                {
+                    "diagnosis": causes,
+                    "pack": pack,
+                    "cannot_judge": list(diagnosis.cannot_judge),
+                    "next_test": next_test,
+                }
+            )
+        )
         return
     print(f"\nPack {pack}: what explains this, most probable first")
-    for entry in ranked:
+    for entry in diagnosis.causes:
         if entry.probability >= 0.005:
             evidence = f"  (for: {', '.join(entry.evidence_for)})" if entry.evidence_for else ""
             print(f"  {entry.probability:5.1%}  {entry.cause.value}{evidence}")
+    if test is not None:
+        print(f"Next: {test.action} It counts if {test.positive_means}.")
+    if diagnosis.cannot_judge:
+        print(f"Cannot judge: {', '.join(diagnosis.cannot_judge)}")

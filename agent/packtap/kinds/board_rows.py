@@ -68,8 +68,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         needs=("current_a", "cell_voltages_mv"),
         unit="s",
         raised="the same picture for more than 30 s: the state while at least 0.3 A flow, the "
-        "cells while the current changes, or the cells at rest in at least 30 readings (sound cells "
-        "flicker by 1 mV)",
+        "cells while the current changes, or the cells at rest in at least 30 readings (sound "
+        "cells flicker by 1 mV)",
         cleared="a reading that differs",
         seen="The BMS has repeated the same readings for {value} s (limit {limit} s)",
         meaning="The board answers but no longer measures: it protects nothing.",
