@@ -103,13 +103,13 @@ _CONNECTION: Final = Cause.CONNECTION
 
 DEFECTS: Final[tuple[Defect, ...]] = (
     _row(
-        "board_silent", _BOARD, 0.28,
+        "board_silent", _BOARD, 0.24,
         "a board without supply or with a dead processor answers nothing, without any precursor",
         bms_comm_lost=0.97, bms_comm_intermittent=0.01, never_answered=0.6, esc_silent=0.9,
         came_back=0.03,
     ),
     _row(
-        "board_flag", _BOARD, 0.25,
+        "board_flag", _BOARD, 0.27,
         "a latched protection or lost configuration shows a flag that no reading supports; a "
         "latched protection can hold the charge switch open",
         bms_fault_flag=0.97, flag_config_invalid=0.4, flag_over_discharge=0.25,
@@ -159,7 +159,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         esc_serial=0.9,
     ),
     _row(
-        "board_hidden", _BOARD, 0.03,
+        "board_hidden", _BOARD, 0.05,
         "a defect that shows in no register (an output switch that opens under load)",
         esc_voltage=0.3, esc_silent=0.1,
     ),
@@ -222,14 +222,14 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         bms_comm_lost=0.03, over_temperature=0.03, esc_voltage=0.3,
     ),
     _row(
-        "data_plug", _CONNECTION, 0.26,
+        "data_plug", _CONNECTION, 0.18,
         "a loose contact of the data line: gaps that come and go with vibration, torn frames",
         bms_comm_intermittent=0.96, bms_comm_lost=0.5, bus_noise=0.5, noise_heavy=0.1,
         came_back=0.97,
         esc_silent=0.7, never_answered=0.03, implausible_data=0.02,
     ),
     _row(
-        "data_line_broken", _CONNECTION, 0.12,
+        "data_line_broken", _CONNECTION, 0.20,
         "nothing comes through any more: from the outside the same as a silent board",
         bms_comm_lost=0.97, never_answered=0.6, bus_noise=0.05, esc_silent=0.9, came_back=0.05,
     ),

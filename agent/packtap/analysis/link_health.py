@@ -15,6 +15,9 @@ from packtap.analysis.finding import Finding, Held
 __all__ = ["CommLossCheck", "IntermittentCheck", "NoiseCheck"]
 
 _LOST_AFTER_S: Final = 5.0
+#: Of this many requests running one may be too fresh to be answered; one or two lost replies in a
+#: row happen on a sound line, and while charging the polls are 6 s apart.
+_LOST_REQUESTS: Final = 4
 #: Requests further apart than this are not "going on": the scooter was off in between.
 _REQUEST_GAP_S: Final = 15.0
 
@@ -29,6 +32,7 @@ class CommLossCheck:
     def __init__(self) -> None:
         self._asked_since: float | None = None
         self._asked_last: float | None = None
+        self._asked = 0
         self._answering = Held(2.0)
         self._ever_answered = False
         self.judged: set[str] = set()
@@ -50,8 +54,10 @@ class CommLossCheck:
             self._asked_last = event.t
             if self._asked_since is None:
                 self._asked_since = event.t
+                self._asked = 0
+            self._asked += 1
             silent_s = event.t - self._asked_since
-            if silent_s >= _LOST_AFTER_S:
+            if silent_s >= _LOST_AFTER_S and self._asked >= _LOST_REQUESTS:
                 self._answering.update(False, event.t)
                 value = round(silent_s, 1)
                 self.judged.add("bms_comm_lost")

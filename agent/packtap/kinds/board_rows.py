@@ -27,8 +27,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=(),
         unit="s",
-        raised="requests go on and no valid reply came for 5 s (25 missed polls of 200 ms in the "
-        "vendor's firmware); a line without requests is no loss",
+        raised="requests go on, four at least, and no valid reply came for 5 s (25 missed polls of "
+        "200 ms in the vendor's firmware); a line without requests is no loss",
         cleared="replies again for 2 s",
         seen="The BMS has not answered for {value} s although it is asked (limit {limit} s)",
         meaning="Board without supply or defective, data wires broken, or an empty pack.",
