@@ -26,7 +26,8 @@ class ChargeLimits:
         seconds: without current, before it counts as blocked. Chargers start within a few.
         current_a: magnitude that counts as charging; offsets are below 0.15 A, chargers give
             1.7-2.9 A and end below 0.3 A only when the pack is full.
-        full_mv: a cell above this ends the charge.
+        full_mv: a cell above this may have ended the charge. Chargers stop at 4.15-4.2 V a cell;
+            the cells relax by up to 50 mV, and no charger starts again by itself above 4.1 V.
         empty_mv: below this a board rightly refuses to charge.
         cold_c: charging is allowed from here
         hot_c: to here.
@@ -35,7 +36,7 @@ class ChargeLimits:
 
     seconds: float = 60.0
     current_a: float = 0.2
-    full_mv: int = 4150
+    full_mv: int = 4100
     empty_mv: int = 2800
     cold_c: float = 0.0
     hot_c: float = 45.0
@@ -56,6 +57,7 @@ class ChargeCheck:
         self._readings = 0
         self._cells: object = None
         self._lives = False
+        self._has_charged = False  # since the charger was plugged in
         self.judged: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
@@ -69,11 +71,15 @@ class ChargeCheck:
             return
         if current <= -self._limits.current_a:
             self._forget()
+            self._has_charged = True
             if status & _CHARGER:
                 self.judged.add("charge_blocked")
             yield Finding("charge_blocked", False, t)
             return
-        if not status & _CHARGER or not self._may_charge(snapshot):
+        if not status & _CHARGER:
+            self._has_charged = False
+        # A charge that has been going and ended was not blocked.
+        if not status & _CHARGER or self._has_charged or not self._may_charge(snapshot):
             self._forget()
             return
         if (

@@ -19,20 +19,28 @@ _LOST_AFTER_S: Final = 5.0
 #: row happen on a sound line, and while charging the polls are 6 s apart.
 _LOST_REQUESTS: Final = 4
 #: Requests further apart than this are not "going on": the scooter was off in between.
-_REQUEST_GAP_S: Final = 15.0
+_REST_S: Final = 15.0
+#: The first question after a pause of this length is a knock at a sleeping board.
+_KNOCK_PAUSE_S: Final = 1.0
+_KNOCK_INDEX: Final = 0x10
+#: One damaged frame for so many requests is noise; then silence takes longer to be sure of.
+_NOISE_SHARE: Final = 4
+_LOST_IN_NOISE_S: Final = 20.0
+_STRAY_BYTES: Final = 2
 
 
 class CommLossCheck:
     """Requests go on, and nothing valid comes from the BMS for five seconds.
 
     A missing reply is nothing (a healthy ES2 leaves a quarter of its polls unanswered); a line
-    without requests is a parked scooter.
+    without requests is a parked scooter; damaged frames in the silence are noise, not a dead board.
     """
 
     def __init__(self) -> None:
         self._asked_since: float | None = None
         self._asked_last: float | None = None
         self._asked = 0
+        self._damaged = 0
         self._answering = Held(2.0)
         self._ever_answered = False
         self.judged: set[str] = set()
@@ -48,27 +56,48 @@ class CommLossCheck:
             self.judged.add("bms_comm_lost")
             if self._answering.update(True, event.t):
                 yield Finding("bms_comm_lost", False, event.t)
+        elif isinstance(event, Rejected):
+            self._damaged += not _is_stray(event)
         elif isinstance(event, Seen) and _asks_bms(event):
-            if self._asked_last is None or not 0 <= event.t - self._asked_last <= _REQUEST_GAP_S:
-                self._asked_since = None
-            self._asked_last = event.t
-            if self._asked_since is None:
-                self._asked_since = event.t
-                self._asked = 0
-            self._asked += 1
-            silent_s = event.t - self._asked_since
-            if silent_s >= _LOST_AFTER_S and self._asked >= _LOST_REQUESTS:
-                self._answering.update(False, event.t)
-                value = round(silent_s, 1)
-                self.judged.add("bms_comm_lost")
-                if not self._ever_answered:
-                    self.signs.add("never_answered")
-                yield Finding("bms_comm_lost", True, event.t, value=value, limit=_LOST_AFTER_S)
+            yield from self._take_request(event, event.t)
+
+    def _take_request(self, event: Seen, t: float) -> Iterator[Finding]:
+        if _wakes(event, self._asked_last, t) or not 0 <= _since(self._asked_last, t) <= _REST_S:
+            self._asked_since = None
+        self._asked_last = t
+        if self._asked_since is None:
+            self._asked_since = t
+            self._asked = self._damaged = 0
+        self._asked += 1
+        silent_s = t - self._asked_since
+        is_noise = self._damaged * _NOISE_SHARE > self._asked and silent_s < _LOST_IN_NOISE_S
+        if silent_s >= _LOST_AFTER_S and self._asked >= _LOST_REQUESTS and not is_noise:
+            self._answering.update(False, t)
+            self.judged.add("bms_comm_lost")
+            if not self._ever_answered:
+                self.signs.add("never_answered")
+            value = round(silent_s, 1)
+            yield Finding("bms_comm_lost", True, t, value=value, limit=_LOST_AFTER_S)
 
 
 def _asks_bms(event: Seen) -> bool:
     frame = event.frame
     return frame.target in BMS_ADDRESSES and (frame.is_read_request or frame.is_heartbeat_request)
+
+
+def _since(earlier: float | None, t: float) -> float:
+    return -1.0 if earlier is None else t - earlier
+
+
+def _wakes(event: Seen, last_request: float | None, t: float) -> bool:
+    """Is it a knock at a board that may sleep, because nobody has asked for a while?"""
+    return event.frame.index == _KNOCK_INDEX and _since(last_request, t) > _KNOCK_PAUSE_S
+
+
+def _is_stray(event: Rejected) -> bool:
+    """A stray byte or two is the break of a node that powers up, not noise."""
+    reject = event.reject
+    return reject.reason is Reason.HEADER and reject.size <= _STRAY_BYTES
 
 
 class IntermittentCheck:
@@ -108,7 +137,7 @@ class IntermittentCheck:
             yield from self._take_reply(t)
         elif isinstance(event, Seen) and _asks_bms(event):
             last, self._last_request = self._last_request, t
-            if last is None or not 0 <= t - last <= self._PAUSE_S:
+            if not 0 <= _since(last, t) <= self._PAUSE_S or _wakes(event, last, t):
                 self._in_session = False
             if self._gap_since is None or not self._in_session:
                 self._gap_since = t
@@ -137,16 +166,12 @@ class IntermittentCheck:
 
 
 class NoiseCheck:
-    """Share of damaged frames over the last minute.
-
-    A stray byte or two is the break of a node that powers up, not noise.
-    """
+    """Share of damaged frames over the last minute."""
 
     _WINDOW_S: Final = 60
     _MIN_DAMAGED: Final = 3
     _RAISE_PCT: Final = 1.0
     _CLEAR_PCT: Final = 0.5
-    _STRAY_BYTES: Final = 2
     _HEAVY_PCT: Final = 5.0
     _HEAVY_DAMAGED: Final = 10
 
@@ -165,10 +190,8 @@ class NoiseCheck:
         if event.t is None or not isinstance(event, Seen | Rejected):
             return
         damaged = isinstance(event, Rejected)
-        if isinstance(event, Rejected):
-            reject = event.reject
-            if reject.reason is Reason.HEADER and reject.size <= self._STRAY_BYTES:
-                return
+        if isinstance(event, Rejected) and _is_stray(event):
+            return
         self._count(int(event.t), damaged)
         if self._since is None:
             self._since = event.t

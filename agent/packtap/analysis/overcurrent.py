@@ -28,6 +28,9 @@ class CurrentLimits:
     seconds: float = 5.0
 
 
+_FLICKERS = 2  # different readings
+
+
 class OverCurrentCheck:
     """Judges every fresh current."""
 
@@ -35,6 +38,7 @@ class OverCurrentCheck:
         self._limits = limits or CurrentLimits()
         self._over = Held(self._limits.seconds, 3)
         self._under = Held(self._limits.seconds)
+        self._readings: set[float] = set()
         self.judged: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
@@ -49,9 +53,15 @@ class OverCurrentCheck:
         limit = limits.charge_a if current < 0 else limits.discharge_a
         if abs(current) >= 1.0:
             self.judged.add("over_current")
-        over = self._over.update(abs(current) > limit, t)
+        beyond = abs(current) > limit
+        over = self._over.update(beyond, t)
+        # A real current flickers; a constant one is a frozen picture.
+        if not beyond:
+            self._readings.clear()
+        elif len(self._readings) < _FLICKERS:
+            self._readings.add(current)
         under = self._under.update(abs(current) < 0.9 * limit, t)
-        if over:
+        if over and len(self._readings) >= _FLICKERS:
             yield Finding("over_current", True, t, value=abs(current), limit=limit)
         elif under:
             yield Finding("over_current", False, t)

@@ -5,7 +5,8 @@ random numbers, 300 A, 655 V. Each reading is held against what a scooter pack c
 *before* any other check sees it: an impossible reading is withheld from them, whole, because words
 of one reply share their fate. One impossible reading may be a damaged frame that passed the
 additive checksum, so it is withheld and otherwise forgiven; a second one within ten minutes is
-raised as `implausible_data`. So are constants that no pack can have (an aftermarket emulator).
+raised as `implausible_data`. So is one reading with three impossible words: damage that keeps the
+sum touches one or two. And so are constants that no pack can have (an aftermarket emulator).
 
 Source: events.md section 2 (implausible_data); protocol.md sections 5, 9 and 10.
 """
@@ -17,7 +18,7 @@ from statistics import median
 from typing import Final
 
 from ninebot_bms import Snapshot
-from packtap.analysis.finding import Finding, Held
+from packtap.analysis.finding import Finding
 from packtap.model import Value
 
 __all__ = ["Plausibility", "PlausibilityLimits", "impossible_rows"]
@@ -38,6 +39,7 @@ class PlausibilityLimits:
         temperature_raw: top of the official range 0-119 (-20 to 99 degC), with 40 K to spare.
         readings: so many impossible readings
         window_s: within this time are no accident.
+        words: so many impossible words in one reading are no accident either.
     """
 
     cell_mv: int = 6500
@@ -49,6 +51,7 @@ class PlausibilityLimits:
     temperature_raw: int = 160
     readings: int = 2
     window_s: float = 600.0
+    words: int = 3
 
 
 #: A doubt that means: these are constants of a program, not measurements.
@@ -63,7 +66,7 @@ _STATE_ROWS: Final = (
     "temperature_2_c",
 )
 _CELLS: Final = "cell_voltages_mv"
-_BROKEN_SENSOR: Final = (0, 255)  # raw; `temperature` judges those
+_NO_SENSOR: Final = 255  # raw
 #: Neighbours of an open sense wire share the pair's voltage; it may be off the others by this.
 _PAIR_TOLERANCE_MV: Final = 400
 #: Cells and pack voltage may be compared if read this close together, seconds.
@@ -71,10 +74,10 @@ _TOGETHER_S: Final = 2.0
 _MIN_CELLS_FOR_SUM: Final = 3
 
 
-def impossible_rows(snapshot: Snapshot, limits: PlausibilityLimits) -> dict[str, str]:
-    """Return the newly read rows that cannot be true, each with the words why."""
+def impossible_rows(snapshot: Snapshot, limits: PlausibilityLimits) -> dict[str, list[str]]:
+    """Return the newly read rows that cannot be true, each with its impossible words."""
     values, fresh = snapshot.values, snapshot.fresh
-    wrong: dict[str, str] = {}
+    wrong: dict[str, list[str]] = {}
     for name, low, high in (
         ("soc_pct", 0, limits.soc_pct),
         ("displayed_soc_pct", 0, limits.soc_pct),
@@ -83,43 +86,42 @@ def impossible_rows(snapshot: Snapshot, limits: PlausibilityLimits) -> dict[str,
     ):
         value = values.get(name)
         if name in fresh and isinstance(value, int | float) and not low <= value <= high:
-            wrong[name] = f"{name} {value:g}"
-    raws = [
-        raw
-        for name in ("temperature_1_c", "temperature_2_c")
-        if name in fresh and (raw := snapshot.temperatures_raw.get(name)) is not None
-    ]
-    if any(raw > limits.temperature_raw and raw not in _BROKEN_SENSOR for raw in raws):
-        wrong["temperature_1_c"] = f"temperature {max(raws) - 20} degC"
+            wrong[name] = [f"{name} {value:g}"]
+    for name in ("temperature_1_c", "temperature_2_c"):
+        raw = snapshot.temperatures_raw.get(name)
+        if name in fresh and raw is not None and raw > limits.temperature_raw:
+            # 255 is an absent or broken sensor, unless the words beside it are nonsense too.
+            if raw != _NO_SENSOR:
+                wrong[name] = [f"temperature {raw - 20} degC"]
+            elif wrong:
+                wrong[name] = ["temperature byte 255"]
     cells = values.get(_CELLS)
     if isinstance(cells, tuple):
-        if _CELLS in fresh and (high_mv := _impossible_cell(cells, limits)) is not None:
-            wrong[_CELLS] = f"cell at {high_mv} mV"
+        high_mv = _impossible_cells(cells, limits) if _CELLS in fresh else []
+        if high_mv:
+            wrong[_CELLS] = [f"cell at {mv} mV" for mv in high_mv]
         elif not wrong and (words := _impossible_ratio(snapshot, cells, limits)):
             # Which of the two is nonsense is not told: neither is shown to anybody.
-            wrong["voltage_v"] = words
-            wrong[_CELLS] = words
+            wrong["voltage_v"] = [words]
+            wrong[_CELLS] = []
     return wrong
 
 
-def _impossible_cell(cells: tuple[int | None, ...], limits: PlausibilityLimits) -> int | None:
+def _impossible_cells(cells: tuple[int | None, ...], limits: PlausibilityLimits) -> list[int]:
     known = [mv for mv in cells if mv is not None]
-    highest = max(known, default=0)
-    if highest <= limits.cell_mv:
-        return None
+    high = [mv for mv in known if mv > limits.cell_mv]
+    if len(high) != 1:
+        return high
     # An open sense wire shows one cell near zero and its neighbour with the voltage of both.
     middle = median(known)
-    others = [mv for mv in known if mv <= limits.cell_mv]
-    if len(known) - len(others) > 1:
-        return highest
-    where = cells.index(highest)
+    where = cells.index(high[0])
     pairs = [
-        highest + other
+        high[0] + other
         for beside in (where - 1, where + 1)
         if 0 <= beside < len(cells) and (other := cells[beside]) is not None
     ]
     is_open_wire = any(abs(pair - 2 * middle) <= _PAIR_TOLERANCE_MV for pair in pairs)
-    return None if is_open_wire else highest
+    return [] if is_open_wire else high
 
 
 def _impossible_ratio(
@@ -140,6 +142,13 @@ def _impossible_ratio(
     return f"pack at {pack_v:g} V, its cells sum up to {sum_v:g} V"
 
 
+def _lost_cells(known: tuple[int | None, ...], now: Value) -> int:
+    """Return how many cells that had a voltage have none (0xFFFF, or all at zero)."""
+    if not isinstance(now, tuple):
+        return sum(mv is not None for mv in known)
+    return sum(old is not None and new is None for old, new in zip(known, now, strict=False))
+
+
 class Plausibility:
     """Screens every snapshot; what it withholds no other check sees."""
 
@@ -148,7 +157,6 @@ class Plausibility:
         #: Times of the latest impossible readings; bounded by the number that raises.
         self._impossible: deque[float | None] = deque(maxlen=self._limits.readings)
         self._clean_since: float | None = None
-        self._emulated = Held(2.0)
         self._good: dict[str, Value] = {}
         self._good_times: dict[str, float | None] = {}
         self.judged: set[str] = set()
@@ -157,6 +165,11 @@ class Plausibility:
         """Return the snapshot without what cannot be true, and what was found."""
         self.judged.add("implausible_data")
         wrong = impossible_rows(snapshot, self._limits)
+        known = self._good.get(_CELLS)
+        if _CELLS in snapshot.fresh and isinstance(known, tuple):
+            lost = _lost_cells(known, snapshot.values.get(_CELLS))
+            if lost:
+                wrong.setdefault(_CELLS, []).extend([f"{lost} cells without a voltage"] * lost)
         findings = list(self._judge(snapshot, wrong))
         bad = self._spoiled(snapshot, wrong)
         for name in snapshot.fresh - bad:
@@ -178,34 +191,32 @@ class Plausibility:
         )
         return clean, findings
 
-    def _judge(self, snapshot: Snapshot, wrong: dict[str, str]) -> Iterator[Finding]:
+    def _judge(self, snapshot: Snapshot, wrong: dict[str, list[str]]) -> Iterator[Finding]:
         t = snapshot.t
-        emulated = [doubt for doubt in snapshot.doubts if doubt.name == _EMULATOR_DOUBT]
-        if self._emulated.update(bool(emulated), t):
+        if any(doubt.name == _EMULATOR_DOUBT for doubt in snapshot.doubts):
+            # A row of equal cells is no damaged frame: one look tells.
             yield Finding("implausible_data", True, t, detail="an emulator's constants, no BMS")
             return
-        if emulated:
-            return
         if wrong:
+            words = [word for listed in wrong.values() for word in listed]
             self._impossible.append(t)
             self._clean_since = None
-            if len(self._impossible) == self._limits.readings and self._is_recent(t):
-                detail = "; ".join(dict.fromkeys(wrong.values()))
+            often = len(self._impossible) == self._limits.readings and self._is_recent(t)
+            if often or len(words) >= self._limits.words:
+                detail = "; ".join(words[: self._limits.words])
                 yield Finding("implausible_data", True, t, detail=detail)
-            return
-        if t is None:
-            return
-        if self._clean_since is None or t < self._clean_since:
-            self._clean_since = t
-        elif t - self._clean_since >= self._limits.window_s:
-            yield Finding("implausible_data", False, t)
+        elif t is not None:
+            if self._clean_since is None or t < self._clean_since:
+                self._clean_since = t
+            elif t - self._clean_since >= self._limits.window_s:
+                yield Finding("implausible_data", False, t)
 
     def _is_recent(self, t: float | None) -> bool:
         oldest = self._impossible[0]
         return t is None or oldest is None or 0 <= t - oldest <= self._limits.window_s
 
     @staticmethod
-    def _spoiled(snapshot: Snapshot, wrong: dict[str, str]) -> frozenset[str]:
+    def _spoiled(snapshot: Snapshot, wrong: dict[str, list[str]]) -> frozenset[str]:
         """Rows that came in the same reply as an impossible one."""
         spoiled: set[str] = set(wrong)
         for name in wrong:

@@ -16,8 +16,8 @@ __all__ = ["RecorderClock"]
 
 #: Reads of two lines may be written out of order by up to 60 ms; further back is another clock.
 _BACK_S: Final = 1.0
-#: Packs are parked for months; nothing is recorded for a year and goes on in the same capture.
-_LEAP_S: Final = 180 * 86400.0
+#: A capture with bursts every hour has no hole of a season; a clock that was set leaps by years.
+_LEAP_S: Final = 100 * 86400.0
 #: So long without another step, and it is over.
 _CALM_S: Final = 60.0
 #: What is taken to have passed at a step: about one poll.

@@ -8,6 +8,7 @@ Source: events.md section 2 (60 degC, -10 degC, 0 degC while charging; 10 K; 8 K
 section 5 (0x35: degC + 20 in each byte, 0 or 0xFF = absent sensor).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -59,6 +60,8 @@ _LOWEST: Final = 0
 _HIGHEST: Final = 255
 _FAULT_S: Final = 2.0
 _CLEAR_S: Final = 60.0
+_JUMPS: Final = 4  # there and back twice
+_JUMPS_S: Final = 600.0
 
 
 class _Channel:
@@ -88,6 +91,7 @@ class TemperatureCheck:
         self._apart = Held(_CLEAR_S, 5)
         self._sound = Held(_CLEAR_S)
         self._jumped: tuple[int, int] | None = None  # channel, raw before it
+        self._jumps: deque[float] = deque(maxlen=_JUMPS)  # times of the latest jumps
         self._hot, self._not_hot = Held(2.0), Held(_CLEAR_S)
         self._cold, self._not_cold = Held(10.0), Held(_CLEAR_S)
         self._faulty = False
@@ -105,24 +109,31 @@ class TemperatureCheck:
         if first is None or second is None:
             return
         yield from self._judge_sensors((first, second), t)
-        usable = [raw for raw in raws if raw is not None and not self._is_end_stop(raw)]
-        if not self._faulty and len(usable) == len(_NAMES):
-            yield from self._judge_heat(usable, snapshot, t)
+        # Two sensors near the lowest reading are a very cold pack.
+        if not self._faulty and _HIGHEST not in raws and self._end_stop((first, second)) is None:
+            yield from self._judge_heat([first, second], snapshot, t)
 
-    def _is_end_stop(self, raw: int) -> bool:
-        return raw in (_LOWEST, _HIGHEST)
+    def _end_stop(self, raws: tuple[int, int]) -> int | None:
+        """Return which channel reads an end stop while the other one reads elsewhere."""
+        if abs(raws[0] - raws[1]) <= self._limits.end_stop_k:
+            return None
+        stops = [number for number, raw in enumerate(raws) if raw in (_LOWEST, _HIGHEST)]
+        return stops[0] if stops else None
 
     def _judge_sensors(self, raws: tuple[int, int], t: float | None) -> Iterator[Finding]:
         limits = self._limits
         apart_k = abs(raws[0] - raws[1])
         detail = ""
-        for number, raw in enumerate(raws, start=1):
-            if self._is_end_stop(raw) and apart_k > limits.end_stop_k:
-                detail = f"sensor {number} reads its end stop (raw {raw})"
+        stop = self._end_stop(raws)
+        if stop is not None:
+            detail = f"sensor {stop + 1} reads its end stop (raw {raws[stop]})"
         jump = self._jump(raws, t)
         if not detail and jump is not None:
             detail = f"sensor {jump + 1} jumped to {raws[jump] - _OFFSET} degC between two reads"
         broken = self._broken.update(bool(detail), t)
+        if t is not None and len(self._jumps) == _JUMPS and 0 <= t - self._jumps[0] <= _JUMPS_S:
+            broken = True
+            detail = detail or "a sensor jumps there and back"
         still = self._moved_away(raws, t)
         if still is not None and not detail:
             detail = f"sensor {still + 1} stands still, {apart_k} K from the other one"
@@ -148,6 +159,7 @@ class TemperatureCheck:
             if before is None or read is None or t is None:
                 continue
             if 0 <= t - read <= limits.jump_gap_s and abs(raw - before) > limits.jump_k:
+                self._jumps.append(t)
                 self._jumped = (number, before)
         if self._jumped is None:
             return None

@@ -81,9 +81,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=(),
         unit="",
-        raised="two readings within ten minutes that no pack can have (a cell above 6.5 V without "
-        "the mirror of an open wire beside it, more than 105 %, more than 150 A, a pack below 5 V "
-        "or above 80 V, or 1.5 times off the sum of its cells), or an emulator's constants",
+        raised="two readings within ten minutes, or three words of one, that no pack can have "
+        "(a cell above 6.5 V without the mirror of an open wire beside it, more than 105 %, more "
+        "than 150 A, a pack below 5 V or above 80 V, or 1.5 times off the sum of its cells), or an emulator's constants",
         cleared="ten minutes without one",
         seen="The BMS reports what cannot be: {detail}",
         meaning="Broken firmware, a broken measuring chip, or an emulator instead of a BMS.",
@@ -95,8 +95,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=(),
         unit="s",
-        raised="the recorder's clock ran back by more than a second or leapt by more than half a "
-        "year within a capture",
+        raised="the recorder's clock ran back by more than a second or leapt by more than a "
+        "hundred days within a capture",
         cleared="a minute without another step",
         seen="The recorder's clock stepped {detail}",
         meaning="Not the pack: the clock of the recording device was set.",
@@ -161,8 +161,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         needs=("status", "current_a", "cell_voltages_mv", "temperature_1_c", "temperature_2_c"),
         unit="s",
         raised="charger inserted (status bit 7) and less than 0.2 A for more than 60 s although "
-        "every cell is between 2.80 and 4.15 V, both temperatures are 0-45 degC and the cells' "
-        "readings live",
+        "every cell is between 2.80 and 4.10 V, both temperatures are 0-45 degC, the cells' "
+        "readings live and no charge has just ended",
         cleared="charge current flows",
         seen="The charger has been plugged in for {value} s and no current flows",
         meaning="The board, its switch or the charge line keeps a sound pack from charging.",
