@@ -15,9 +15,9 @@ from typing import Final
 
 from ninebot_bms import Session
 from packtap import __version__
+from packtap.analysis.imbalance import ImbalanceLimits
 from packtap.analysis.limits import CellLimits
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.rest import ImbalanceLimits
 from packtap.batch import Batch, reading_of
 from packtap.clock import Clock
 from packtap.config import AgentConfig, PackConfig

@@ -12,19 +12,20 @@ from typing import Final
 
 from ninebot_bms import BMS, BusEvent, Reply, Snapshot, SnapshotAssembler
 from packtap.analysis.arbiter import Arbiter
+from packtap.analysis.cells import CellChecks
 from packtap.analysis.charge import ChargeCheck
 from packtap.analysis.check import Check
 from packtap.analysis.diagnosis import Diagnosis, diagnose
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
 from packtap.analysis.frozen import FrozenCheck
-from packtap.analysis.limits import CellLimits, CellVoltageCheck
+from packtap.analysis.imbalance import ImbalanceLimits
+from packtap.analysis.limits import CellLimits
 from packtap.analysis.link_health import CommLossCheck, IntermittentCheck, NoiseCheck
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.overcurrent import OverCurrentCheck
 from packtap.analysis.plausibility import Plausibility
-from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
 from packtap.analysis.status_flags import StatusFlagCheck
 from packtap.analysis.temperature import TemperatureCheck
 from packtap.model import Event
@@ -76,8 +77,7 @@ class _PackChecks:
             TemperatureCheck(),
             OverCurrentCheck(),
             ChargeCheck(),
-            CellVoltageCheck(settings.cell_limits),
-            ImbalanceCheck(settings.imbalance, rested=settings.rested),
+            CellChecks(settings.cell_limits, settings.imbalance, occasion.rested),
         )
 
     @property

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from packtap.kinds import board_rows, cell_rows
+from packtap.kinds import board_rows, cell_rows, pack_rows
 from packtap.kinds.kind import Kind
 
 __all__ = ["KINDS", "Kind", "by_name"]
 
-KINDS: Final[tuple[Kind, ...]] = (*board_rows.ROWS, *cell_rows.ROWS)
+KINDS: Final[tuple[Kind, ...]] = (
+    *board_rows.ROWS,
+    *cell_rows.ROWS,
+    *pack_rows.ROWS,
+)
 
 by_name: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in KINDS})

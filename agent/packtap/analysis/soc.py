@@ -1,0 +1,92 @@
+"""Does the board's percentage tell the truth? Floor 2.
+
+Three ways to be wrong: it contradicts the resting voltage (tables of NMC and NCA differ by 5
+points), it stands still while charge flows, or it jumps. Boards set it to 100 when a charge ends,
+and some to 0 at the bottom; a jump towards the truth there is no fault.
+Source: events.md section 7 (8); protocol.md section 0 (10).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packtap.analysis.finding import Finding, Held
+from packtap.analysis.ocv import soc_from_ocv_pct
+from packtap.analysis.reading import CellReading, middle
+
+__all__ = ["SocCheck", "SocLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class SocLimits:
+    """Differences in points of charge.
+
+    Attributes:
+        off_pct: against the resting voltage.
+        rest_s: for how long the pack must have rested; relaxation is 20-40 mV after that.
+        stuck_pct: the percentage has not moved while so much charge has flowed.
+    """
+
+    off_pct: float = 15.0
+    clear_pct: float = 10.0
+    rest_s: float = 300.0
+    raise_s: float = 5.0
+    clear_s: float = 60.0
+    stuck_pct: float = 8.0
+    still_pct: float = 1.0
+
+
+class SocCheck:
+    """Judges every reading with a percentage."""
+
+    def __init__(self, limits: SocLimits | None = None) -> None:
+        self._limits = limits or SocLimits()
+        self._off = Held(self._limits.raise_s, readings=3)
+        self._near = Held(self._limits.clear_s)
+        self._segment: int | None = None
+        #: Percentage and charge drawn when it last moved.
+        self._mark: tuple[float, float] | None = None
+        self.judged: set[str] = set()
+
+    def take(self, reading: CellReading) -> Iterator[Finding]:
+        """Yield findings about the percentage."""
+        soc_pct = reading.soc_pct
+        known = [mv for mv in reading.cells_mv if mv is not None]
+        if soc_pct is None or not known:
+            return
+        yield from self._judge_stuck(reading, soc_pct)
+        limits = self._limits
+        if reading.rested_s < limits.rest_s:
+            return
+        self.judged.add("soc_miscalibration")
+        true_pct = min(100.0, max(0.0, soc_from_ocv_pct(middle(known))))
+        off_pct = abs(soc_pct - true_pct)
+        present = self._off.update(off_pct > limits.off_pct, reading.t)
+        absent = self._near.update(off_pct < limits.clear_pct, reading.t)
+        if present or absent:
+            words = f"says {soc_pct:.0f} %, the resting voltage {true_pct:.0f} %"
+            value = round(off_pct, 1)
+            yield Finding(
+                "soc_miscalibration", present, reading.known_t, None, value, limits.off_pct, words
+            )
+
+    def _judge_stuck(self, reading: CellReading, soc_pct: float) -> Iterator[Finding]:
+        limits = self._limits
+        if not reading.capacity_mah or reading.t is None:
+            return
+        drawn_pct = 100 * 1000 * reading.drawn_ah / reading.capacity_mah
+        if reading.segment != self._segment or self._mark is None:
+            self._segment, self._mark = reading.segment, (soc_pct, drawn_pct)
+            return
+        if abs(soc_pct - self._mark[0]) > limits.still_pct:
+            self._mark = (soc_pct, drawn_pct)
+            return
+        # At either end there is nothing left to count.
+        expected_pct = self._mark[0] - (drawn_pct - self._mark[1])
+        moved_pct = abs(self._mark[0] - min(99.0, max(1.0, expected_pct)))
+        if moved_pct >= limits.stuck_pct:
+            self.judged.add("soc_miscalibration")
+            words = f"stands at {soc_pct:.0f} % while charge flows"
+            value = round(moved_pct, 1)
+            yield Finding(
+                "soc_miscalibration", True, reading.known_t, None, value, limits.stuck_pct, words
+            )
