@@ -39,6 +39,8 @@ BY_ACCIDENT: Final[Mapping[str, float]] = MappingProxyType(
         "over_current": 0.01,
         "capacity_fade": 0.02,  # age, beside any other defect
         "cell_imbalance": 0.005,
+        "factory_serial": 0.0005,  # a sound pack keeps its serial
+        "emulator": 0.0005,
         "": 0.003,  # every other one
     }
 )
@@ -109,7 +111,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         came_back=0.03,
     ),
     _row(
-        "board_flag", _BOARD, 0.27,
+        "board_flag", _BOARD, 0.29,
         "a latched protection or lost configuration shows a flag that no reading supports; a "
         "latched protection can hold the charge switch open",
         bms_fault_flag=0.97, flag_config_invalid=0.4, flag_over_discharge=0.25,
@@ -120,7 +122,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "board_frozen", _BOARD, 0.09,
         "the measuring chip or the main loop hangs: the last picture is repeated; a stuck percent "
         "and a current that charges nothing come with it",
-        frozen_readings=0.97, soc_miscalibration=0.1, bms_fault_flag=0.05, implausible_data=0.03,
+        frozen_readings=0.97, soc_miscalibration=0.05, bms_fault_flag=0.05, implausible_data=0.03,
         voltage_sum_mismatch=0.1, charge_blocked=0.1,
     ),
     _row(
@@ -159,7 +161,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         esc_serial=0.9,
     ),
     _row(
-        "board_hidden", _BOARD, 0.05,
+        "board_hidden", _BOARD, 0.03,
         "a defect that shows in no register (an output switch that opens under load)",
         esc_voltage=0.3, esc_silent=0.1,
     ),
@@ -169,7 +171,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "clear bit 0 at 100 mV, and the high or low group meets a limit first",
         cell_imbalance=0.97, bms_fault_flag=0.25, flag_config_invalid=0.25, weak_cell=0.05,
         cell_overvoltage=0.1, cell_undervoltage=0.08, flag_over_discharge=0.05,
-        soc_miscalibration=0.03,
+        soc_miscalibration=0.02,
     ),
     _row(
         "cell_overcharged", _CELLS, 0.08,
@@ -181,7 +183,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "cell_weak", _CELLS, 0.18,
         "one group lost capacity: it is ahead of the others on the way down and up",
         weak_cell=0.95, cell_imbalance=0.4, cell_undervoltage=0.3, high_resistance_cell=0.1,
-        bms_fault_flag=0.12, flag_over_discharge=0.1, soc_miscalibration=0.1, capacity_fade=0.2,
+        bms_fault_flag=0.12, flag_over_discharge=0.1, soc_miscalibration=0.05, capacity_fade=0.2,
     ),
     _row(
         "cell_resistance", _CELLS, 0.16,
@@ -200,12 +202,12 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "cell below 1.5 V is ignored by some chips)",
         dead_cell=0.85, cell_undervoltage=0.97, cell_imbalance=0.6, bms_fault_flag=0.5,
         flag_over_discharge=0.4, flag_deep_undervoltage=0.4, flag_config_invalid=0.2,
-        charge_blocked=0.05, esc_voltage=0.3, esc_deep=0.3, soc_miscalibration=0.2,
+        charge_blocked=0.05, esc_voltage=0.3, esc_deep=0.3, soc_miscalibration=0.05,
     ),
     _row(
         "cells_worn", _CELLS, 0.08,
         "the whole pack lost capacity",
-        capacity_fade=0.95, soc_miscalibration=0.1,
+        capacity_fade=0.95, soc_miscalibration=0.05,
     ),
     _row(
         "sense_wire", _CONNECTION, 0.34,
@@ -275,14 +277,14 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         charge_blocked=0.1, bms_comm_lost=0.15, never_answered=0.1, esc_deep=0.7, esc_voltage=0.4,
         esc_silent=0.3, soc_miscalibration=0.05,
     ),
-    _row("sound", Cause.NONE, 0.86, "nothing is wrong with the pack"),
+    _row("sound", Cause.NONE, 0.92, "nothing is wrong with the pack"),
     _row(
-        "hot", Cause.NONE, 0.05,
+        "hot", Cause.NONE, 0.02,
         "hot surroundings and load: both sensors rise together, the board says so",
         over_temperature=0.97, bms_fault_flag=0.7, flag_over_temperature=0.7,
         esc_temperature=0.7,
     ),
-    _row("cold", Cause.NONE, 0.05, "winter", under_temperature=0.9),
+    _row("cold", Cause.NONE, 0.02, "winter", under_temperature=0.9),
     _row(
         "recorder", Cause.NONE, 0.04,
         "the recorder's clock or wiring, not the pack",

@@ -83,7 +83,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         unit="",
         raised="two readings within ten minutes, or three words of one, that no pack can have "
         "(a cell above 6.5 V without the mirror of an open wire beside it, more than 105 %, more "
-        "than 150 A, a pack below 5 V or above 80 V, or 1.5 times off the sum of its cells), or an emulator's constants",
+        "than 150 A, a pack below 5 V or above 80 V, or 1.5 times off the sum of its cells), or "
+        "an emulator's constants",
         cleared="ten minutes without one",
         seen="The BMS reports what cannot be: {detail}",
         meaning="Broken firmware, a broken measuring chip, or an emulator instead of a BMS.",
