@@ -71,9 +71,9 @@ class _PackChecks:
         self._occasion = occasion
         self._plausibility = Plausibility()
         self._arbiter = Arbiter()
+        self._frozen = FrozenCheck()
         self._checks: tuple[Check, ...] = (
             StatusFlagCheck(),
-            FrozenCheck(),
             TemperatureCheck(),
             OverCurrentCheck(),
             ChargeCheck(),
@@ -84,14 +84,17 @@ class _PackChecks:
     def judged(self) -> set[str]:
         """Kinds that have been judged so far, raised or not."""
         kinds = {kind for check in self._checks for kind in check.judged}
-        return kinds | self._plausibility.judged
+        return kinds | self._plausibility.judged | self._frozen.judged
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         # What cannot be true is withheld from all others.
         clean, findings = self._plausibility.screen(snapshot)
         self._occasion.update(clean)
-        for check in self._checks:
-            findings += check.update(clean)
+        findings += self._frozen.update(clean)
+        # A picture that stands still says nothing about the pack any more.
+        if not self._frozen.is_frozen:
+            for check in self._checks:
+                findings += check.update(clean)
         return self._arbiter.review(findings, clean)
 
 

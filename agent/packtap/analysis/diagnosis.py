@@ -40,6 +40,8 @@ FAULT_PRIOR: Final[Mapping[Cause, float]] = MappingProxyType(
 _NONE_PRIOR: Final = 0.5  # without a reported fault
 #: Even a reported fault leaves a little room for a sound pack (ESC, plug, dashboard).
 _NONE_REPORTED: Final = 0.003
+#: A test that is expected to tell less than this, of at most 2.8 bits, is not worth the time.
+_WORTH_BITS: Final = 0.05
 #: Evidence is named for or against a cause if it moves it by this factor.
 _SPEAKS: Final = 1.5
 
@@ -171,7 +173,7 @@ def _most_informative(
     """Return the test with the largest expected drop of uncertainty about the cause."""
     now = _entropy(weights)
     best: PossibleTest | None = None
-    best_gain = 0.02  # bits: less is not worth a person's time
+    best_gain = _WORTH_BITS
     for test in TESTS:
         if on_bench and not test.on_bench:
             continue
