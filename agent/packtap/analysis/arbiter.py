@@ -11,7 +11,7 @@ from typing import Final
 from ninebot_bms import Snapshot
 from packtap.analysis.finding import Finding
 
-__all__ = ["Arbiter"]
+__all__ = ["Arbiter", "explained_by"]
 
 #: Stronger kind -> what it explains on the cells that it names (a wire: on both its cells).
 _SAME_CELL: Final[Mapping[str, frozenset[str]]] = {
@@ -48,6 +48,11 @@ _WHOLE_PACK: Final[Mapping[str, frozenset[str]]] = {
     "open_balance_wire": frozenset({"voltage_sum_mismatch"}),
     "capacity_fade": frozenset({"soc_miscalibration"}),
 }
+
+
+def explained_by(kind: str) -> frozenset[str]:
+    """Return the kinds that are not raised (on some cells, or at all) while this one stands."""
+    return _SAME_CELL.get(kind, frozenset()) | _WHOLE_PACK.get(kind, frozenset())
 
 
 class Arbiter:

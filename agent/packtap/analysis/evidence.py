@@ -10,6 +10,7 @@ from typing import Final
 
 from ninebot_bms import Snapshot, fault_flags
 from packtap import kinds
+from packtap.analysis.arbiter import explained_by
 from packtap.model import Event, EventState
 
 __all__ = ["Evidence", "esc_sign"]
@@ -57,8 +58,9 @@ class Evidence:
 
     @property
     def quiet(self) -> frozenset[str]:
-        """Kinds that were judged and never raised."""
-        return frozenset(self.judged) - self.raised
+        """Kinds that were judged and never raised, and not because a stronger one stood."""
+        hidden = {kind for raised in self.cells for kind in explained_by(raised)}
+        return frozenset(self.judged) - self.raised - hidden
 
     @property
     def unjudged(self) -> tuple[str, ...]:

@@ -157,6 +157,7 @@ class Plausibility:
         #: Times of the latest impossible readings; bounded by the number that raises.
         self._impossible: deque[float | None] = deque(maxlen=self._limits.readings)
         self._clean_since: float | None = None
+        self._is_emulated = False
         self._good: dict[str, Value] = {}
         self._good_times: dict[str, float | None] = {}
         self.judged: set[str] = set()
@@ -164,6 +165,12 @@ class Plausibility:
     def screen(self, snapshot: Snapshot) -> tuple[Snapshot, list[Finding]]:
         """Return the snapshot without what cannot be true, and what was found."""
         self.judged.add("implausible_data")
+        if self._is_emulated or any(doubt.name == _EMULATOR_DOUBT for doubt in snapshot.doubts):
+            # A row of equal cells is no damaged frame: one look tells, for good.
+            self._is_emulated = True
+            detail = "an emulator's constants, no BMS"
+            nothing = replace(snapshot, fresh=frozenset(), values={}, times={})
+            return nothing, [Finding("implausible_data", True, snapshot.t, detail=detail)]
         wrong = impossible_rows(snapshot, self._limits)
         known = self._good.get(_CELLS)
         if _CELLS in snapshot.fresh and isinstance(known, tuple):
@@ -193,10 +200,6 @@ class Plausibility:
 
     def _judge(self, snapshot: Snapshot, wrong: dict[str, list[str]]) -> Iterator[Finding]:
         t = snapshot.t
-        if any(doubt.name == _EMULATOR_DOUBT for doubt in snapshot.doubts):
-            # A row of equal cells is no damaged frame: one look tells.
-            yield Finding("implausible_data", True, t, detail="an emulator's constants, no BMS")
-            return
         if wrong:
             words = [word for listed in wrong.values() for word in listed]
             self._impossible.append(t)
