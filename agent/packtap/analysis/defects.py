@@ -39,7 +39,8 @@ BY_ACCIDENT: Final[Mapping[str, float]] = MappingProxyType(
         "bms_comm_intermittent": 0.001,
         "bms_comm_lost": 0.001,
         "over_current": 0.01,
-        "capacity_fade": 0.01,  # age, beside any other defect
+        "capacity_fade": 0.005,  # age, beside any other defect
+        "capacity_told": 0.1,  # age, beside any other defect
         "cell_imbalance": 0.001,
         "soc_miscalibration": 0.001,
         "": 0.0004,  # every other one
@@ -54,6 +55,7 @@ SIGNS: Final[Mapping[str, str]] = MappingProxyType(
         "flag_over_temperature": "status bit 10 is set",
         "flag_charge_error": "status bit 13 is set",
         "flag_deep_undervoltage": "status bit 14 is set",
+        "capacity_told": "the board itself says that the pack holds less than 0.8 of its design",
         "emulator": "an emulator answers instead of a BMS",
         "factory_serial": "the serial is the factory's default",
         "many_cells_high": "three cells or more are too high",
@@ -208,7 +210,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     _row(
         "cells_worn", _CELLS, 0.08,
         "the whole pack lost capacity",
-        capacity_fade=0.95, soc_miscalibration=0.05,
+        capacity_fade=0.95, soc_miscalibration=0.05, capacity_told=0.3,
     ),
     _row(
         "sense_wire", _CONNECTION, 0.34,
@@ -278,7 +280,12 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         charge_blocked=0.1, bms_comm_lost=0.15, never_answered=0.1, esc_deep=0.7, esc_voltage=0.4,
         esc_silent=0.3, soc_miscalibration=0.05,
     ),
-    _row("sound", Cause.NONE, 0.92, "nothing is wrong with the pack"),
+    _row("sound", Cause.NONE, 0.89, "nothing is wrong with the pack"),
+    _row(
+        "aged", Cause.NONE, 0.03,
+        "an old pack whose board tells the truth about it",
+        capacity_fade=0.5, capacity_told=0.95,
+    ),
     _row(
         "hot", Cause.NONE, 0.02,
         "hot surroundings and load: both sensors rise together, the board says so",

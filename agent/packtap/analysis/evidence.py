@@ -16,6 +16,8 @@ from packtap.model import Event, EventState
 __all__ = ["Evidence", "esc_sign"]
 
 _MANY_CELLS: Final = 3
+#: Full over design capacity, as the board says them. Packs count as worn out from here on.
+_AGED: Final = 0.8
 _MANY: Final = {"cell_overvoltage": "many_cells_high", "cell_undervoltage": "many_cells_low"}
 _DOUBT_SIGNS: Final = {"emulator-constants": "emulator", "serial-factory": "factory_serial"}
 #: Error codes of the scooter. Source: protocol.md section 7.
@@ -84,6 +86,9 @@ class Evidence:
         for doubt in snapshot.doubts:
             if (sign := _DOUBT_SIGNS.get(doubt.name)) is not None:
                 self.signs.add(sign)
+        full, design = (snapshot.trusted(f"{name}_capacity_mah") for name in ("full", "design"))
+        if isinstance(full, int) and isinstance(design, int) and full < _AGED * design:
+            self.signs.add("capacity_told")
         status = snapshot.trusted("status")
         if "bms_fault_flag" in self.cells and isinstance(status, int):
             self.signs |= {f"flag_{flag}" for flag in fault_flags(status)}
