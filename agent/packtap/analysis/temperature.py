@@ -160,7 +160,8 @@ class TemperatureCheck:
                 continue
             if 0 <= t - read <= limits.jump_gap_s and abs(raw - before) > limits.jump_k:
                 self._jumps.append(t)
-                self._jumped = (number, before)
+                if self._jumped is None:
+                    self._jumped = (number, before)
         if self._jumped is None:
             return None
         number, before = self._jumped
