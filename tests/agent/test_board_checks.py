@@ -52,9 +52,9 @@ def test_a_status_of_a_sound_pack_is_no_fault(status: int) -> None:
 
 
 def test_heat_on_both_sensors_is_raised_and_cleared_with_hysteresis() -> None:
-    warming = [temperatures(float(t), 50 + t // 2, 48 + t // 2) for t in range(20)]
-    staying = [temperatures(20.0 + t, 56 + t % 2, 54) for t in range(30)]
-    cooling = [temperatures(50.0 + 5 * t, 49, 48) for t in range(20)]
+    warming = [temperatures(float(t), 50 + t // 2, 48 + t // 2) for t in range(24)]
+    staying = [temperatures(24.0 + t, 57 + t % 2, 55) for t in range(30)]
+    cooling = [temperatures(54.0 + 5 * t, 49, 48) for t in range(20)]
     assert heat([*warming, *staying]) == [("over_temperature", "raised")]
     assert heat([*warming, *staying, *cooling]) == [
         ("over_temperature", "raised"),

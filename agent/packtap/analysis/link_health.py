@@ -6,6 +6,7 @@ Judged on what the bus did, not on values. Source: events.md section 2; protocol
 
 from collections import deque
 from collections.abc import Iterator
+from math import ceil, log
 from typing import Final
 
 from ninebot_bms import BusEvent, Reason, Rejected, Reply, Seen
@@ -15,9 +16,12 @@ from packtap.analysis.finding import Finding, Held
 __all__ = ["CommLossCheck", "IntermittentCheck", "NoiseCheck"]
 
 _LOST_AFTER_S: Final = 5.0
-#: Of this many requests running one may be too fresh to be answered; one or two lost replies in a
-#: row happen on a sound line, and while charging the polls are 6 s apart.
-_LOST_REQUESTS: Final = 4
+#: One or two lost replies in a row happen on a sound line; while charging the polls are 6 s apart.
+_MIN_LOST: Final = 3
+#: Accidents that would be a false alarm: one in a year of polls, and a third of a false alarm in a
+#: month (three gaps in ten minutes make one).
+_LOSS_ACCIDENT: Final = 1e-7
+_GAP_ACCIDENT: Final = 1e-5
 #: Requests further apart than this are not "going on": the scooter was off in between.
 _REST_S: Final = 15.0
 #: The first question after a pause of this length is a knock at a sleeping board.
@@ -27,6 +31,34 @@ _KNOCK_INDEX: Final = 0x10
 _NOISE_SHARE: Final = 4
 _LOST_IN_NOISE_S: Final = 20.0
 _STRAY_BYTES: Final = 2
+
+
+class _LossRate:
+    """How often single replies get lost on this line, and how many in a row are no accident.
+
+    A sound line loses one in a few hundred; an ES2 leaves a quarter of its second requests open.
+    Losses in a row are left out: those are what is being judged.
+    """
+
+    _KNOWN_REQUESTS: Final = 100  # taken for granted, one of them unanswered
+
+    def __init__(self, accident: float) -> None:
+        self._accident = accident  # probability that so many losses in a row are one
+        self._answered = float(self._KNOWN_REQUESTS)
+        self._lost = 1.0
+
+    def answered_after(self, asked: int) -> None:
+        """Take a reply, and how many requests went out since the reply before."""
+        lost = max(0, asked - 1)
+        if lost < self.telling:
+            self._lost += lost
+        self._answered += 1
+
+    @property
+    def telling(self) -> int:
+        """So many losses in a row are no accident."""
+        share = min(0.9, self._lost / (self._lost + self._answered))
+        return max(_MIN_LOST, ceil(log(self._accident) / log(share)))
 
 
 class CommLossCheck:
@@ -41,6 +73,7 @@ class CommLossCheck:
         self._asked_last: float | None = None
         self._asked = 0
         self._damaged = 0
+        self._rate = _LossRate(_LOSS_ACCIDENT)
         self._answering = Held(2.0)
         self._ever_answered = False
         self.judged: set[str] = set()
@@ -51,6 +84,7 @@ class CommLossCheck:
         if event.t is None:
             return
         if isinstance(event, Reply):
+            self._rate.answered_after(self._asked if self._asked_since is not None else 1)
             self._asked_since = None
             self._ever_answered = True
             self.judged.add("bms_comm_lost")
@@ -71,7 +105,7 @@ class CommLossCheck:
         self._asked += 1
         silent_s = t - self._asked_since
         is_noise = self._damaged * _NOISE_SHARE > self._asked and silent_s < _LOST_IN_NOISE_S
-        if silent_s >= _LOST_AFTER_S and self._asked >= _LOST_REQUESTS and not is_noise:
+        if silent_s >= _LOST_AFTER_S and self._asked > self._rate.telling and not is_noise:
             self._answering.update(False, t)
             self.judged.add("bms_comm_lost")
             if not self._ever_answered:
@@ -112,7 +146,6 @@ class IntermittentCheck:
     _GAP_S: Final = 1.0
     _GAPS: Final = 3
     _WINDOW_S: Final = 600.0
-    _UNANSWERED: Final = 2
     #: A master that pauses for so long has switched off, and wakes the board anew.
     _PAUSE_S: Final = 2.5
     _JUDGED_AFTER_S: Final = 30.0
@@ -121,6 +154,7 @@ class IntermittentCheck:
         self._last_request: float | None = None
         self._gap_since: float | None = None  # first request since the last reply
         self._asked = 0
+        self._rate = _LossRate(_GAP_ACCIDENT)
         self._in_session = False
         self._session_since: float | None = None
         self._gaps: deque[float] = deque(maxlen=self._GAPS)  # ends of the latest gaps
@@ -153,8 +187,10 @@ class IntermittentCheck:
             return
         if self._session_since is not None and t - self._session_since >= self._JUDGED_AFTER_S:
             self.judged.add("bms_comm_intermittent")
+        telling = self._rate.telling
+        self._rate.answered_after(asked)
         # The reply at the end answers the last request of the gap.
-        if since is not None and t - since >= self._GAP_S and asked > self._UNANSWERED:
+        if since is not None and t - since >= self._GAP_S and asked > telling:
             self._gaps.append(t)
             if len(self._gaps) == self._GAPS and 0 <= t - self._gaps[0] <= self._WINDOW_S:
                 self._open = True

@@ -27,8 +27,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=(),
         unit="s",
-        raised="requests go on, four at least, and no valid reply came for 5 s (25 missed polls of "
-        "200 ms in the vendor's firmware); a line without requests is no loss",
+        raised="requests go on and no valid reply came for 5 s (25 missed polls of 200 ms in the "
+        "vendor's firmware), to so many of them (three at least) that this line does not lose them "
+        "by accident; a line without requests is no loss",
         cleared="replies again for 2 s",
         seen="The BMS has not answered for {value} s although it is asked (limit {limit} s)",
         meaning="Board without supply or defective, data wires broken, or an empty pack.",
@@ -53,9 +54,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=(),
         unit="",
-        raised="three gaps of a second or more within ten minutes, each with at least two requests "
-        "unanswered and a reply behind it; knocks that wake a sleeping board, and the quarter of "
-        "its second requests that an ES2 leaves open, are none",
+        raised="three gaps of a second or more within ten minutes, each with at least three "
+        "requests unanswered (more on a line that loses single replies) and a reply behind it; "
+        "knocks that wake a sleeping board, and the quarter of its second requests that an ES2 "
+        "leaves open, are none",
         cleared="ten minutes without a gap",
         seen="The BMS fell silent and came back {value} times within ten minutes",
         meaning="A contact that opens and closes: data plug, wire, or the supply of the board.",
