@@ -354,7 +354,7 @@ ONE_MISTAKE = {
         "pack",
         "cell_imbalance_clear_pct = 10",
         "pack.cell_imbalance_clear_pct",
-        "10 must be below the limit that raises (5)",
+        "10 must be below the limit that raises (4.5)",
     ),
 }
 

@@ -24,13 +24,13 @@ def judged(story: list[Snapshot], *, rested: bool = False) -> list[Event]:
 def test_a_cell_far_off_at_rest_is_an_imbalance_once_it_has_rested() -> None:
     events = judged([resting(float(t), 6, 3650) for t in range(0, 400, 2)])
     assert [(e.kind, e.cell) for e in events] == [("cell_imbalance", 6)]
-    assert 180 <= (events[0].t or 0) <= 192
+    assert 60 <= (events[0].t or 0) <= 72
     assert "below the median" in events[0].text
 
 
 def test_a_load_in_between_starts_the_rest_anew() -> None:
     story = [
-        resting(float(t), 6, 3650, current_a=9.0 if t == 150 else 0.0) for t in range(0, 320, 2)
+        resting(float(t), 6, 3650, current_a=9.0 if t % 50 == 0 else 0.0) for t in range(0, 320, 2)
     ]
     assert judged(story) == []
 

@@ -32,10 +32,10 @@ class ChargeDriftLimits:
     """Slope of a weak cell.
 
     Capacities of new cells differ by 0.5-1.5 % (1 sigma), of aged ones by twice that: 9 % is three
-    sigma. 0.14 is a capacity of 88 %.
+    sigma. 0.13 is a capacity of 88 %.
     """
 
-    slope: float = 0.14
+    slope: float = 0.13
     change_pct: float = 3.5
     span_pct: float = 8.0
     curve_share: float = 0.35  # of a constant deviation that the curve's error can turn into drift

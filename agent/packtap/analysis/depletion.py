@@ -38,7 +38,7 @@ class DepletionLimits:
     locked_mv: int = 2800
     clear_mv: int = 3000
     locked_s: float = 60.0
-    raise_s: float = 2.0
+    raise_s: float = 1.5
     clear_s: float = 10.0
 
 

@@ -1,8 +1,9 @@
 """At rest, is one cell charged differently from the others? Floor 2.
 
 Under load a cell's voltage tells about its resistance; only at rest does it tell about its charge.
-Rest is a current below 0.3 A for three minutes (relaxation takes 5-10 minutes, but all cells relax
-together); a pack on the bench has been off for long, so there rest holds from the first reading.
+Rest is a current below 0.3 A for a minute (relaxation takes 5-10 minutes, but all cells relax
+together: what their resistances can differ by is allowed for); a pack on the bench has been off for
+long, so there rest holds from the first reading.
 Each cell's charge is read from the OCV curve and compared with the median of the pack.
 
 The balancer pulls the reading of a cell that it bleeds down by up to 60 mV, and pushes that of its
@@ -10,6 +11,7 @@ neighbours, through the resistance of the sense wires: those cells get that much
 Source: events.md sections 5 (look-alikes), 6 and 7.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -23,20 +25,22 @@ __all__ = ["ImbalanceCheck", "ImbalanceLimits"]
 _MIN_CELLS: Final = 3  # a median of fewer says nothing about which one is wrong
 _BLEEDING_MV: Final = 60.0
 _BESIDE_BLEEDING_MV: Final = 40.0
+_UNRELAXED_MV: Final = 20.0
+_RELAXATION_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImbalanceLimits:
     """Points of state of charge off the median, and what counts as rest.
 
-    Cells of a healthy pack are within 5-20 mV at rest above 3.5 V, 30-50 mV is suspect: 5 points
-    are 35-50 mV there, and 100-200 mV in the knee below 3.3 V, where healthy packs spread by 120.
+    Cells of a healthy pack are within 5-20 mV at rest above 3.5 V, 30-50 mV is suspect: 4.5 points
+    are 30-45 mV there, and 100-200 mV in the knee below 3.3 V, where healthy packs spread by 120.
     """
 
-    raise_pct: float = 5.0
-    clear_pct: float = 3.5
+    raise_pct: float = 4.5
+    clear_pct: float = 3.0
     rest_current_a: float = 0.3
-    rest_s: float = 180.0
+    rest_s: float = 60.0
     raise_s: float = 2.0
     clear_s: float = 60.0
 
@@ -68,7 +72,8 @@ class ImbalanceCheck:
         middle_pct = soc_from_ocv_pct(middle_mv)
         for cell, mv in levels.items():
             off_mv = mv - middle_mv
-            counted_mv = max(0.0, abs(off_mv) - _allowance_mv(cell, reading.bleeding))
+            allowed_mv = _allowance_mv(cell, reading.bleeding) + _unrelaxed_mv(reading.rested_s)
+            counted_mv = max(0.0, abs(off_mv) - allowed_mv)
             signed_mv = counted_mv if off_mv > 0 else -counted_mv
             off_pct = soc_from_ocv_pct(middle_mv + signed_mv) - middle_pct
             yield from self._judge(cell, off_pct, off_mv, reading)
@@ -87,6 +92,11 @@ class ImbalanceCheck:
             yield Finding(
                 "cell_imbalance", present, reading.known_t, cell, value, limits.raise_pct, words
             )
+
+
+def _unrelaxed_mv(rested_s: float) -> float:
+    """Return how much of a difference can still be polarisation: a tenth of 200 mV, fading."""
+    return _UNRELAXED_MV * math.exp(-rested_s / _RELAXATION_S)
 
 
 def _allowance_mv(cell: int, bleeding: frozenset[int]) -> float:

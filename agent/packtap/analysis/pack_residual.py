@@ -9,7 +9,8 @@ Source: events.md section 7 (6).
 """
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,7 @@ _CELL_MOHM: Final = 20.0
 _SKEW: Final = 0.4
 _UNKNOWN_SWING_A: Final = 10.0
 _PRIOR: Final = 1 / 5.0**2  # healthy joints have 2-6 mohm
+_RUN: Final = 8
 _LITHIUM_MV: Final = (0, 4600)
 
 
@@ -42,8 +44,12 @@ class PackResidualLimits:
     significance: float = 4.0
     spread_a: float = 1.0
     steady_a: float = 1.5
+    idle_a: float = 0.5
+    alike_readings: int = 6
+    alike_share: float = 0.15
+    varied_share: float = 0.4
     raise_s: float = 2.0
-    joint_s: float = 10.0
+    joint_s: float = 4.0
     clear_s: float = 60.0
 
 
@@ -54,8 +60,8 @@ class PackResidualCheck:
         self._limits = limits or PackResidualLimits()
         self._w = self._wx = self._wxx = self._wy = self._wxy = self._wyy = 0.0
         self._t: float | None = None
-        #: Least and most difference, and current, of the run of readings that all differ.
-        self._run: tuple[float, float, float, float] | None = None
+        #: Difference and current of the latest readings, as long as all of them differ.
+        self._run: deque[tuple[float, float]] = deque(maxlen=_RUN)
         self._off = Held(self._limits.raise_s, readings=3)
         self._even = Held(self._limits.clear_s)
         self._joint = Held(self._limits.joint_s, readings=5)
@@ -131,15 +137,12 @@ class PackResidualCheck:
         self, reading: CellReading, off_mv: float, current_a: float, limit_mv: float
     ) -> Iterator[Finding]:
         is_off = abs(off_mv) > limit_mv
-        if not is_off or (self._run and off_mv * self._run[0] < 0):
-            self._run = None
+        if not is_off or (self._run and off_mv * self._run[-1][0] < 0):
+            self._run.clear()
         if is_off:
-            low, high, low_a, high_a = self._run or (off_mv, off_mv, current_a, current_a)
-            self._run = (
-                min(low, off_mv), max(high, off_mv), min(low_a, current_a), max(high_a, current_a),
-            )  # fmt: skip
+            self._run.append((off_mv, abs(current_a)))
         self.judged.add("voltage_sum_mismatch")
-        present = self._off.update(is_off, reading.t) and self._is_constant()
+        present = self._off.update(is_off, reading.t) and self._is_constant(reading)
         absent = self._even.update(not is_off, reading.t)
         if present or absent:
             value_mv, limit = round(abs(off_mv)), round(limit_mv)
@@ -147,12 +150,26 @@ class PackResidualCheck:
                 "voltage_sum_mismatch", present, reading.known_t, value=value_mv, limit=limit
             )
 
-    def _is_constant(self) -> bool:
-        """Whether the difference stays while the current varies, or is there without current."""
-        if self._run is None:
+    def _is_constant(self, reading: CellReading) -> bool:
+        """Whether the difference is there without current, or stays while the current varies."""
+        limits = self._limits
+        # A controller near its cut-off makes the current swing in step with the polls: then cells
+        # and pack voltage are always read at other currents, until it lets go.
+        needed = 3 if reading.rested_s == math.inf else limits.alike_readings
+        if len(self._run) < needed:
             return False
-        low, high, low_a, high_a = self._run
-        size = sorted((abs(low), abs(high)))
-        if min(abs(low_a), abs(high_a)) < 0.5 or low_a * high_a < 0:
-            return True  # some of it was read without current
-        return high_a - low_a >= 3.0 and size[1] <= 1.4 * size[0]
+        latest = list(self._run)[-needed:]
+        if max(current_a for _, current_a in latest) < limits.idle_a:
+            return _are_alike([abs(off) for off, _ in latest], limits.alike_share)
+        if min(current_a for _, current_a in self._run) < 2 * limits.idle_a:
+            return False
+        currents = [current_a for _, current_a in self._run]
+        # A joint's share of the difference grows as the current does; a measuring error does not.
+        varies = len(self._run) == _RUN and max(currents) >= (1 + limits.varied_share) * min(
+            currents
+        )
+        return varies and _are_alike([abs(off) for off, _ in self._run], limits.alike_share)
+
+
+def _are_alike(sizes: Sequence[float], share: float) -> bool:
+    return max(sizes) <= (1 + share) * min(sizes)

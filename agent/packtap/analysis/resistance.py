@@ -1,8 +1,8 @@
 """Is a cell's deviation proportional to the current? Floor 2.
 
 Each cell's difference from the pack's median is fitted with a line in the current, over the last
-two minutes of readings: v_i - median = offset_i - extra_i x I. The slope is the extra resistance of
-the cell or of what its sense span contains; the offset is how the cell would differ without
+minute or two of readings: v_i - median = offset_i - extra_i x I. The slope is the extra resistance
+of the cell or of what its sense span contains; the offset is how the cell would differ without
 current, and that, as charge, feeds the checks of capacity (`charge_drift`).
 
 Cells and current are not measured together, so a reading is weighted by what the current's swing
@@ -22,7 +22,7 @@ from packtap.analysis.reading import CellReading, middle
 __all__ = ["CellLines", "Deviation", "ResistanceCheck", "ResistanceLimits"]
 
 _MIN_CELLS: Final = 3
-_MEMORY_S: Final = 100.0
+_MEMORY_S: Final = 75.0
 _LONGEST_STEP_S: Final = 3.0  # a pause is no reason to forget
 _NOISE_MV: Final = 1.5  # 1 mV steps, flicker of 1 mV, both cells of a difference
 _SKEW: Final = 0.4  # share of a swing that can fall between cell and current
@@ -38,15 +38,17 @@ _MEDIAN_PRIOR: Final = 1 / 30.0**2
 class ResistanceLimits:
     """Extra resistance of one cell against the median.
 
-    New cells differ by 2-5 % (1 sigma), aged ones by twice that, and a cell that has lost a third
-    of its capacity by half; a bad weld or a corroded tab adds 10 mohm and more.
+    New cells differ by 2-5 % (1 sigma), aged ones by twice that: 40 % is four sigma. A cell that
+    has lost a quarter of its capacity has a third more; a bad weld or a corroded tab adds 10 mohm
+    and more.
     """
 
-    raise_mohm: float = 7.0
-    raise_share: float = 0.5
-    raise_base_mohm: float = 3.0
+    raise_mohm: float = 6.5
+    raise_share: float = 0.4
+    raise_base_mohm: float = 2.0
     clear_share: float = 0.6  # of what raises
-    error_mohm: float = 1.5
+    error_mohm: float = 1.5  # a cell that is known to this is judged
+    errors: float = 2.0  # the extra resistance less so many standard errors must be too high
     spread_a: float = 1.0
     raise_s: float = 10.0
     clear_s: float = 60.0
@@ -138,7 +140,7 @@ class CellLines:
         levels = {
             cell: float(mv)
             for cell, mv in enumerate(reading.cells_mv, start=1)
-            if mv is not None and cell not in reading.bleeding
+            if mv is not None and not {cell - 1, cell, cell + 1} & reading.bleeding
         }
         if reading.t is None or reading.current_a is None or len(levels) < _MIN_CELLS:
             return {}
@@ -206,14 +208,17 @@ class ResistanceCheck:
             limits.raise_mohm, limits.raise_share * lines.median_mohm + limits.raise_base_mohm
         )
         for cell, deviation in deviations.items():
-            if deviation.error_mohm > limits.error_mohm:
-                continue
-            self.judged.add("high_resistance_cell")
+            if deviation.error_mohm <= limits.error_mohm:
+                self.judged.add("high_resistance_cell")
             high = self._high.setdefault(cell, Held(limits.raise_s, readings=5))
             fine = self._fine.setdefault(cell, Held(limits.clear_s, readings=20))
             extra = deviation.extra_mohm
-            present = high.update(extra >= raise_mohm, reading.t)
-            absent = fine.update(extra <= raise_mohm * limits.clear_share, reading.t)
+            least, most = (
+                extra - limits.errors * deviation.error_mohm,
+                extra + limits.errors * deviation.error_mohm,
+            )
+            present = high.update(least >= raise_mohm, reading.t)
+            absent = fine.update(most <= raise_mohm * limits.clear_share, reading.t)
             if present or absent:
                 yield Finding(
                     "high_resistance_cell",

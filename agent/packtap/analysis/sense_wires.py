@@ -38,6 +38,8 @@ class SenseWireLimits:
         swing_a: in a current step neighbours differ because they are measured at different times.
         wander_mv: mean change from reading to reading that a dry cell at steady current, with
             1-2 mV of flicker, does not show.
+        bleeding_mv: the same while the balancer switches: it moves readings by up to 60 mV, but
+            only every ten seconds or so.
         wander_cells: neighbouring cells: one more than the nodes.
         wander_readings: for so many readings.
         wander_memory: readings over which the changes are averaged.
@@ -54,6 +56,7 @@ class SenseWireLimits:
     quiet_s: float = 600.0
     swing_a: float = 2.0
     wander_mv: float = 8.0
+    bleeding_mv: float = 20.0
     wander_cells: int = 4
     wander_readings: int = 6
     wander_memory: float = 8.0
@@ -61,6 +64,7 @@ class SenseWireLimits:
 
 
 _LIMITS: Final = SenseWireLimits()
+_NODES_CELLS: Final = 5  # neighbours that four wet nodes move
 
 
 def open_pairs(
@@ -164,8 +168,7 @@ class MoistureCheck:
             return
         if not is_steady or reading.t is None:
             return
-        level = middle(known)
-        off = tuple(mv - level for mv in known)
+        off = tuple(float(mv) for mv in known)
         before, self._before = self._before, off
         if before is None or len(before) != len(off) or len(self._wander) != len(off):
             self._wander = [0.0] * len(off)
@@ -173,7 +176,7 @@ class MoistureCheck:
             if before is None or len(before) != len(off):
                 return
         keep = math.exp(-1 / limits.wander_memory)
-        changes = [now - then for now, then in zip(off, before, strict=True)]
+        changes = _own([now - then for now, then in zip(off, before, strict=True)])
         block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
         rest = abs(sum(changes[place] for place in block))
         size = max((abs(changes[place]) for place in block), default=0.0)
@@ -185,7 +188,8 @@ class MoistureCheck:
                 min(abs(change), 60.0) if cancels and place in block else min(abs(change), 4.0)
             )
             self._wander[place] = keep * self._wander[place] + (1 - keep) * counted
-        wet = _block(self._wander, limits.wander_mv, limits)
+        least_mv = limits.bleeding_mv if reading.bleeding else limits.wander_mv
+        wet = _block(self._wander, least_mv, limits)
         self.wet = frozenset(place + 1 for place in wet)
         if self._readings >= limits.wander_readings:
             self.judged.add("moisture_suspected")
@@ -200,9 +204,25 @@ class MoistureCheck:
                 reading.known_t,
                 None,
                 value,
-                limits.wander_mv,
+                least_mv,
                 f"cells {cells}" if cells else "",
             )
+
+
+def _own(changes: Sequence[float]) -> list[float]:
+    """Return the changes of the cells without what all of them share.
+
+    The median is what they share, while most cells are dry. In a small pack they may all be wet:
+    then nodes that wander leave the mean where it was. One cell alone moves the mean too, but by a
+    third of itself at most.
+    """
+    common = middle(changes)
+    if len(changes) < 2 * _NODES_CELLS:
+        mean = sum(changes) / len(changes)
+        sizes = sorted((abs(change - mean) for change in changes), reverse=True)
+        if sizes[2] >= 0.45 * sizes[0]:
+            common = mean
+    return [change - common for change in changes]
 
 
 def _block(sizes: Sequence[float], least: float, limits: SenseWireLimits) -> tuple[int, ...]:

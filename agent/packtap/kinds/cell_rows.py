@@ -39,10 +39,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="%",
-        raised="at rest (below 0.3 A for 3 minutes, or a pack on the bench) one cell's "
-        "state of charge is 5 points off the median (35-50 mV above 3.5 V) in three readings; "
+        raised="at rest (below 0.3 A for a minute, or a pack on the bench) one cell's "
+        "state of charge is 4.5 points off the median (30-45 mV above 3.5 V) in three readings; "
         "a bleeding cell gets 60 mV of allowance and its neighbours 40 mV",
-        cleared="within 3.5 points at rest for 60 s",
+        cleared="within 3 points at rest for 60 s",
         seen="Cell {cell} is {detail} at rest, {value} points of charge off the others "
         "(limit {limit})",
         meaning="This cell is charged differently from the rest, so the pack stops early.",
@@ -69,8 +69,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="mohm",
-        raised="the cell's deviation is proportional to the current: extra resistance above 7 mohm "
-        "and above half of the median cell's plus 3 mohm, known to 1.5 mohm, for 10 s",
+        raised="the cell's deviation is proportional to the current: its extra resistance, less "
+        "two standard errors, is above 6.5 mohm and above 40 % of the median cell's plus 2 mohm, "
+        "for 10 s",
         cleared="below 60 % of that for a minute of riding",
         seen="Cell {cell} has {value} mohm more than the others (limit {limit} mohm)",
         meaning="A worn group, or a bad weld beside it: it heats up and sags under load.",
