@@ -110,7 +110,10 @@ class ChargeCheck:
         cells = snapshot.trusted("cell_voltages_mv")
         if not isinstance(cells, tuple):
             return False
-        if not all(mv is not None and limits.empty_mv <= mv < limits.full_mv for mv in cells):
+        known = [mv for mv in cells if mv is not None]
+        if 2 * len(known) <= len(cells):
+            return False
+        if not all(limits.empty_mv <= mv < limits.full_mv for mv in known):
             return False
         for name in ("temperature_1_c", "temperature_2_c"):
             celsius = snapshot.trusted(name)

@@ -39,7 +39,7 @@ BY_ACCIDENT: Final[Mapping[str, float]] = MappingProxyType(
         "bms_comm_intermittent": 0.001,
         "bms_comm_lost": 0.001,
         "over_current": 0.01,
-        "capacity_fade": 0.005,  # age, beside any other defect
+        "capacity_fade": 0.003,  # age, beside any other defect
         "capacity_told": 0.1,  # age, beside any other defect
         "cell_imbalance": 0.001,
         "soc_miscalibration": 0.001,
@@ -169,7 +169,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         esc_voltage=0.3, esc_silent=0.1,
     ),
     _row(
-        "cell_imbalanced", _CELLS, 0.24,
+        "cell_imbalanced", _CELLS, 0.20,
         "one group holds less or more charge than the others; boards that look at the spread "
         "clear bit 0 at 100 mV, and the high or low group meets a limit first",
         cell_imbalance=0.97, bms_fault_flag=0.25, flag_config_invalid=0.25, weak_cell=0.05,
@@ -208,7 +208,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         charge_blocked=0.05, esc_voltage=0.3, esc_deep=0.3, soc_miscalibration=0.05,
     ),
     _row(
-        "cells_worn", _CELLS, 0.08,
+        "cells_worn", _CELLS, 0.12,
         "the whole pack lost capacity",
         capacity_fade=0.95, soc_miscalibration=0.05, capacity_told=0.3,
     ),

@@ -44,7 +44,7 @@ class Evidence:
     Attributes:
         cells: kind of event that was raised -> cells that it named, as a bit map (bit 0: none).
         signs: names of `defects.SIGNS` that showed.
-        judged: kinds that have been judged, raised or not.
+        judged: kinds (and signs that can be absent) that have been judged, seen or not.
         fault_reported: somebody, or the dashboard, said "BMS fault".
     """
 
@@ -62,7 +62,7 @@ class Evidence:
     def quiet(self) -> frozenset[str]:
         """Kinds that were judged and never raised, and not because a stronger one stood."""
         hidden = {kind for raised in self.cells for kind in explained_by(raised)}
-        return frozenset(self.judged) - self.raised - hidden
+        return frozenset(self.judged) - self.raised - hidden - self.signs
 
     @property
     def unjudged(self) -> tuple[str, ...]:
@@ -87,8 +87,10 @@ class Evidence:
             if (sign := _DOUBT_SIGNS.get(doubt.name)) is not None:
                 self.signs.add(sign)
         full, design = (snapshot.trusted(f"{name}_capacity_mah") for name in ("full", "design"))
-        if isinstance(full, int) and isinstance(design, int) and full < _AGED * design:
-            self.signs.add("capacity_told")
+        if isinstance(full, int) and isinstance(design, int):
+            self.judged.add("capacity_told")  # a board that does not tell is evidence as well
+            if full < _AGED * design:
+                self.signs.add("capacity_told")
         status = snapshot.trusted("status")
         if "bms_fault_flag" in self.cells and isinstance(status, int):
             self.signs |= {f"flag_{flag}" for flag in fault_flags(status)}
