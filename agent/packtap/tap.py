@@ -6,7 +6,7 @@ the data's own times only (on a new block at least 0.2 s after the last snapshot
 last block if nothing more came).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,12 +64,17 @@ class Digest:
 class _PackChecks:
     """The checks of one pack; a swapped pack gets new ones.
 
-    `occasion.rested` says whether the pack has been at rest since long before the first reading.
+    Args:
+        settings: what to judge with.
+        occasion: says whether the pack has been at rest since long before the first reading.
+        damaged: how many damaged frames the bus has carried.
     """
 
-    def __init__(self, settings: TapSettings, occasion: Occasion) -> None:
+    def __init__(
+        self, settings: TapSettings, occasion: Occasion, damaged: Callable[[], int]
+    ) -> None:
         self._occasion = occasion
-        self._plausibility = Plausibility()
+        self._plausibility = Plausibility(damaged=damaged)
         self._arbiter = Arbiter()
         self._frozen = FrozenCheck()
         self._checks: tuple[Check, ...] = (
@@ -92,7 +97,7 @@ class _PackChecks:
         self._occasion.update(clean)
         findings += self._frozen.update(clean)
         # A picture that stands still says nothing about the pack any more.
-        if not self._frozen.is_frozen:
+        if not self._frozen.is_suspect:
             for check in self._checks:
                 findings += check.update(clean)
         return self._arbiter.review(findings, clean)
@@ -113,7 +118,8 @@ class Tap:
         self._packs: dict[int, str] = {}
         self._checks: dict[int, _PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
-        self._link_checks = (CommLossCheck(), IntermittentCheck(), NoiseCheck())
+        self._noise = NoiseCheck()
+        self._link_checks = (CommLossCheck(), IntermittentCheck(), self._noise)
         self._evidence = Evidence()
         self._last_block_t: float | None = None
 
@@ -192,7 +198,9 @@ class Tap:
             self._packs[address] = pack
             if address not in self._checks or known_before != self._settings.unknown_pack:
                 # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = _PackChecks(self._settings, self._occasion)
+                self._checks[address] = _PackChecks(
+                    self._settings, self._occasion, lambda: self._noise.damaged
+                )
                 if address == BMS and known_before != self._settings.unknown_pack:
                     self._evidence = Evidence()
         result.snapshots.append((pack, snapshot))

@@ -60,7 +60,7 @@ SIGNS: Final[Mapping[str, str]] = MappingProxyType(
         "factory_serial": "the serial is the factory's default",
         "many_cells_high": "three cells or more are too high",
         "many_cells_low": "three cells or more are too low",
-        "noise_heavy": "more than a twentieth of the frames is damaged",
+        "noise_heavy": "over all, more than one in a hundred frames is damaged",
         "never_answered": "no reply to any request",
         "came_back": "replies came back after a silence",
         "esc_silent": "the scooter shows an error of communication (21, 42)",

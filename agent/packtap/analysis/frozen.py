@@ -31,6 +31,8 @@ class FrozenLimits:
         resting_readings: of the cells, at rest. The chance that n sound cells, each flickering by
             1 mV in every tenth reading, stand still for thirty readings is 0.9^(30 n).
         gap_s: longer without a reading, and what was in between is unknown.
+        suspect_s: the state stands for so long under current,
+        suspect_readings: in so many readings: nothing else is concluded from it any more.
     """
 
     seconds: float = 30.0
@@ -38,6 +40,8 @@ class FrozenLimits:
     working_readings: int = 8
     resting_readings: int = 30
     gap_s: float = 10.0
+    suspect_s: float = 5.0
+    suspect_readings: int = 4
 
 
 _STATE: Final = ("current_a", "voltage_v", "remaining_capacity_mah")
@@ -85,6 +89,7 @@ class FrozenCheck:
         self._changes = 0
         self._started: float | None = None
         self._is_frozen = False
+        self._is_suspect = False
         #: Current while the cells' picture stood.
         self._low_a = self._high_a = 0.0
         self.judged: set[str] = set()
@@ -93,6 +98,11 @@ class FrozenCheck:
     def is_frozen(self) -> bool:
         """Whether the picture stands still now."""
         return self._is_frozen
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the picture stands still, or seems to: better judge nothing else by it."""
+        return self._is_frozen or self._is_suspect
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a finding if this snapshot decides one."""
@@ -107,6 +117,11 @@ class FrozenCheck:
         self._changes += changed
         if t - self._started >= self._limits.seconds and self._changes:
             self.judged.add("frozen_readings")
+        self._is_suspect = (
+            abs(current_a) >= self._limits.current_a
+            and self._state.stands_s(t) >= self._limits.suspect_s
+            and self._state.readings >= self._limits.suspect_readings
+        )
         stood_s = self._frozen_s(t, current_a)
         if stood_s is not None:
             self._is_frozen = True

@@ -202,14 +202,14 @@ class IntermittentCheck:
 
 
 class NoiseCheck:
-    """Share of damaged frames over the last minute."""
+    """Share of damaged frames over the last minute, and over all."""
 
     _WINDOW_S: Final = 60
     _MIN_DAMAGED: Final = 3
     _RAISE_PCT: Final = 1.0
     _CLEAR_PCT: Final = 0.5
-    _HEAVY_PCT: Final = 5.0
-    _HEAVY_DAMAGED: Final = 10
+    _HEAVY_PCT: Final = 1.0  # of the whole recording
+    _HEAVY_DAMAGED: Final = 30
 
     def __init__(self) -> None:
         # One row a second: second, frames, damaged. Bounded by the window.
@@ -217,6 +217,7 @@ class NoiseCheck:
         self._frames = 0
         self._damaged = 0
         self._noisy = False
+        self._all_frames = self._all_damaged = 0
         self._since: float | None = None
         self.judged: set[str] = set()
         self.signs: set[str] = set()  # of `defects.SIGNS`
@@ -234,7 +235,10 @@ class NoiseCheck:
         elif event.t - self._since >= self._WINDOW_S:
             self.judged.add("bus_noise")
         share_pct = 100 * self._damaged / (self._frames + self._damaged)
-        if self._damaged >= self._HEAVY_DAMAGED and share_pct > self._HEAVY_PCT:
+        self._all_frames += not damaged
+        self._all_damaged += damaged
+        all_pct = 100 * self._all_damaged / (self._all_frames + self._all_damaged)
+        if self._all_damaged >= self._HEAVY_DAMAGED and all_pct > self._HEAVY_PCT:
             self.signs.add("noise_heavy")
         if not self._noisy and self._damaged >= self._MIN_DAMAGED and share_pct > self._RAISE_PCT:
             self._noisy = True
@@ -243,6 +247,11 @@ class NoiseCheck:
         elif self._noisy and share_pct < self._CLEAR_PCT:
             self._noisy = False
             yield Finding("bus_noise", False, event.t)
+
+    @property
+    def damaged(self) -> int:
+        """Damaged frames so far."""
+        return self._all_damaged
 
     def _count(self, second: int, damaged: bool) -> None:
         seconds = self._seconds

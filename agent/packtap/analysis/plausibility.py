@@ -12,7 +12,7 @@ Source: events.md section 2 (implausible_data); protocol.md sections 5, 9 and 10
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
@@ -66,6 +66,10 @@ _STATE_ROWS: Final = (
     "temperature_2_c",
 )
 _CELLS: Final = "cell_voltages_mv"
+_REMEMBERED: Final = 32
+#: Of damaged frames so many pass the checksum at most: of two flips in one frame one in 16 hits the
+#: same bit in the other direction, and most damaged frames of a noisy line have one flip or many.
+_PASS_SHARE: Final = 1 / 16
 _NO_SENSOR: Final = 255  # raw
 #: Neighbours of an open sense wire share the pair's voltage; it may be off the others by this.
 _PAIR_TOLERANCE_MV: Final = 400
@@ -150,12 +154,23 @@ def _lost_cells(known: tuple[int | None, ...], now: Value) -> int:
 
 
 class Plausibility:
-    """Screens every snapshot; what it withholds no other check sees."""
+    """Screens every snapshot; what it withholds no other check sees.
 
-    def __init__(self, limits: PlausibilityLimits | None = None) -> None:
+    Args:
+        limits: what cannot be.
+        damaged: how many damaged frames the line has carried so far. On a noisy line some of
+            them pass the checksum: two flips of one bit cancel in a sum.
+    """
+
+    def __init__(
+        self,
+        limits: PlausibilityLimits | None = None,
+        damaged: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._limits = limits or PlausibilityLimits()
-        #: Times of the latest impossible readings; bounded by the number that raises.
-        self._impossible: deque[float | None] = deque(maxlen=self._limits.readings)
+        self._damaged = damaged
+        #: Times of the latest impossible readings, and how many frames were damaged until then.
+        self._impossible: deque[tuple[float | None, int]] = deque(maxlen=_REMEMBERED)
         self._clean_since: float | None = None
         self._is_emulated = False
         self._good: dict[str, Value] = {}
@@ -202,10 +217,9 @@ class Plausibility:
         t = snapshot.t
         if wrong:
             words = [word for listed in wrong.values() for word in listed]
-            self._impossible.append(t)
+            self._impossible.append((t, self._damaged()))
             self._clean_since = None
-            often = len(self._impossible) == self._limits.readings and self._is_recent(t)
-            if often or len(words) >= self._limits.words:
+            if self._is_often(t) or len(words) >= self._limits.words:
                 detail = "; ".join(words[: self._limits.words])
                 yield Finding("implausible_data", True, t, detail=detail)
         elif t is not None:
@@ -214,9 +228,16 @@ class Plausibility:
             elif t - self._clean_since >= self._limits.window_s:
                 yield Finding("implausible_data", False, t)
 
-    def _is_recent(self, t: float | None) -> bool:
-        oldest = self._impossible[0]
-        return t is None or oldest is None or 0 <= t - oldest <= self._limits.window_s
+    def _is_often(self, t: float | None) -> bool:
+        """Whether there were more than noise explains, counted back from now."""
+        limits = self._limits
+        damaged_now = self._damaged()
+        for count, (since, damaged) in enumerate(reversed(self._impossible), start=1):
+            if t is not None and since is not None and not 0 <= t - since <= limits.window_s:
+                break
+            if count >= limits.readings + _PASS_SHARE * (damaged_now - damaged):
+                return True
+        return False
 
     @staticmethod
     def _spoiled(snapshot: Snapshot, wrong: dict[str, list[str]]) -> frozenset[str]:
