@@ -70,6 +70,9 @@ _REMEMBERED: Final = 32
 #: Of damaged frames so many pass the checksum at most: of two flips in one frame one in 16 hits the
 #: same bit in the other direction, and most damaged frames of a noisy line have one flip or many.
 _PASS_SHARE: Final = 1 / 16
+#: So many readings in a row settle the number of cells; fewer than a dead cell at the end takes.
+_SETTLING: Final = 8
+_LIVING_MV: Final = 1000
 _NO_SENSOR: Final = 255  # raw
 #: Neighbours of an open sense wire share the pair's voltage; it may be off the others by this.
 _PAIR_TOLERANCE_MV: Final = 400
@@ -173,6 +176,9 @@ class Plausibility:
         self._impossible: deque[tuple[float | None, int]] = deque(maxlen=_REMEMBERED)
         self._clean_since: float | None = None
         self._is_emulated = False
+        self._spoilt: set[str] = set()  # rows whose latest reading was withheld
+        self._settled = 0  # number of cells that most readings had
+        self._readings_of = 0  # so many readings in a row with another number
         self._good: dict[str, Value] = {}
         self._good_times: dict[str, float | None] = {}
         self.judged: set[str] = set()
@@ -186,6 +192,7 @@ class Plausibility:
             detail = "an emulator's constants, no BMS"
             nothing = replace(snapshot, fresh=frozenset(), values={}, times={})
             return nothing, [Finding("implausible_data", True, snapshot.t, detail=detail)]
+        snapshot = self._without_phantoms(snapshot)
         wrong = impossible_rows(snapshot, self._limits)
         known = self._good.get(_CELLS)
         if _CELLS in snapshot.fresh and isinstance(known, tuple):
@@ -194,11 +201,12 @@ class Plausibility:
                 wrong.setdefault(_CELLS, []).extend([f"{lost} cells without a voltage"] * lost)
         findings = list(self._judge(snapshot, wrong))
         bad = self._spoiled(snapshot, wrong)
+        self._spoilt = (self._spoilt - snapshot.fresh) | bad
         for name in snapshot.fresh - bad:
             self._good[name] = snapshot.values.get(name)
             self._good_times[name] = snapshot.times.get(name)
         # A bad reading leaves the last good one in its place, also in the snapshots after it.
-        if all(self._good_times.get(name) == t for name, t in snapshot.times.items()):
+        if not self._spoilt:
             return snapshot, findings
         clean = replace(
             snapshot,
@@ -208,10 +216,29 @@ class Plausibility:
             temperatures_raw={
                 name: raw
                 for name, raw in snapshot.temperatures_raw.items()
-                if self._good_times.get(name, -1.0) == snapshot.times.get(name)
+                if name not in self._spoilt
             },
         )
         return clean, findings
+
+    def _without_phantoms(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot without cells that one damaged reading invented."""
+        cells = snapshot.values.get(_CELLS)
+        if not isinstance(cells, tuple):
+            return snapshot
+        if _CELLS in snapshot.fresh:
+            if len(cells) == self._settled:
+                self._readings_of = 0
+            else:
+                self._readings_of += 1
+                if self._readings_of >= _SETTLING or len(cells) < self._settled:
+                    self._settled = len(cells)
+                    self._readings_of = 0
+        extra = cells[self._settled :] if self._settled else ()
+        if not extra or any(mv is not None and mv >= _LIVING_MV for mv in extra):
+            return snapshot
+        kept = {**snapshot.values, _CELLS: cells[: self._settled]}
+        return replace(snapshot, values=kept, cell_count=self._settled)
 
     def _judge(self, snapshot: Snapshot, wrong: dict[str, list[str]]) -> Iterator[Finding]:
         t = snapshot.t
