@@ -66,15 +66,17 @@ class Arbiter:
         findings = list(findings)
         for finding in findings:
             key = (finding.kind, finding.cell)
-            if not finding.present:
-                self._standing.pop(key, None)
-            elif not self._is_explained(*key):
+            if finding.present:
                 self._standing[key] = None
+            else:
+                self._standing.pop(key, None)
+        explained = [key for key in self._standing if self._is_explained(*key)]
+        for key in explained:
+            del self._standing[key]
         for finding in findings:
             if not finding.present or (finding.kind, finding.cell) in self._standing:
                 yield finding
-        for kind, cell in [key for key in self._standing if self._is_explained(*key)]:
-            del self._standing[kind, cell]
+        for kind, cell in explained:
             yield Finding(kind, False, snapshot.t, cell)
 
     def _is_explained(self, kind: str, cell: int | None) -> bool:

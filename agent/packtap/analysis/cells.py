@@ -30,6 +30,8 @@ _CELLS: Final = "cell_voltages_mv"
 #: A resting pack whose median cell is below this is empty as a whole (`depletion` judges that).
 _EMPTY_MV: Final = 2800
 _QUIET_A: Final = 0.3
+#: A cell below this collapses, whatever the current: no resistance and no capacity is told.
+_COLLAPSED_MV: Final = 2500
 
 
 class CellChecks:
@@ -91,6 +93,7 @@ class CellChecks:
         if self._rested():
             # A minute of rest cannot show what needs load, charge or hours.
             return
+        clean = _working(clean)
         deviations = self._lines.take(clean)
         yield from self._resistance.take(clean, self._lines, deviations)
         yield from self._drift.take(clean, self._lines, deviations)
@@ -111,6 +114,12 @@ class CellChecks:
             return snapshot
         kept = tuple(None if cell in astray else mv for cell, mv in enumerate(cells, start=1))
         return replace(snapshot, values={**snapshot.values, _CELLS: kept})
+
+
+def _working(reading: CellReading) -> CellReading:
+    """Return the reading without cells that are outside of what a working cell does."""
+    kept = tuple(mv if mv is not None and mv >= _COLLAPSED_MV else None for mv in reading.cells_mv)
+    return reading if kept == reading.cells_mv else replace(reading, cells_mv=kept)
 
 
 def _masked(reading: CellReading, wet: frozenset[int]) -> CellReading:

@@ -36,8 +36,8 @@ class ChargeDriftLimits:
     """
 
     slope: float = 0.13
-    change_pct: float = 3.5
-    span_pct: float = 8.0
+    change_pct: float = 4.0
+    span_pct: float = 12.0
     curve_share: float = 0.35  # of a constant deviation that the curve's error can turn into drift
     significance: float = 5.0
     knee_mv: float = 3350.0  # below, the curve is too steep and too uncertain

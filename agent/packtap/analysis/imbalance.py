@@ -34,7 +34,8 @@ class ImbalanceLimits:
     """Points of state of charge off the median, and what counts as rest.
 
     Cells of a healthy pack are within 5-20 mV at rest above 3.5 V, 30-50 mV is suspect: 4.5 points
-    are 30-45 mV there, and 100-200 mV in the knee below 3.3 V, where healthy packs spread by 120.
+    are 30-45 mV there. In the knee a point is 30-60 mV and healthy packs spread by 120 mV; where
+    the knee begins differs by 5 points from maker to maker, so there the millivolts count too.
     """
 
     raise_pct: float = 4.5
@@ -43,6 +44,8 @@ class ImbalanceLimits:
     rest_s: float = 60.0
     raise_s: float = 2.0
     clear_s: float = 60.0
+    knee_mv: float = 3350.0
+    knee_off_mv: float = 150.0
 
 
 class ImbalanceCheck:
@@ -76,15 +79,16 @@ class ImbalanceCheck:
             counted_mv = max(0.0, abs(off_mv) - allowed_mv)
             signed_mv = counted_mv if off_mv > 0 else -counted_mv
             off_pct = soc_from_ocv_pct(middle_mv + signed_mv) - middle_pct
-            yield from self._judge(cell, off_pct, off_mv, reading)
+            is_far = middle_mv >= self._limits.knee_mv or counted_mv >= self._limits.knee_off_mv
+            yield from self._judge(cell, off_pct, off_mv, reading, is_far=is_far)
 
     def _judge(
-        self, cell: int, off_pct: float, off_mv: float, reading: CellReading
+        self, cell: int, off_pct: float, off_mv: float, reading: CellReading, *, is_far: bool
     ) -> Iterator[Finding]:
         limits = self._limits
         off = self._off.setdefault(cell, Held(limits.raise_s, readings=3))
         even = self._even.setdefault(cell, Held(limits.clear_s))
-        present = off.update(abs(off_pct) >= limits.raise_pct, reading.t)
+        present = off.update(abs(off_pct) >= limits.raise_pct and is_far, reading.t)
         absent = even.update(abs(off_pct) <= limits.clear_pct, reading.t)
         if present or absent:
             words = f"{abs(off_mv):.0f} mV {'above' if off_mv > 0 else 'below'} the median"

@@ -59,6 +59,7 @@ class PackResidualCheck:
     def __init__(self, limits: PackResidualLimits | None = None) -> None:
         self._limits = limits or PackResidualLimits()
         self._w = self._wx = self._wxx = self._wy = self._wxy = self._wyy = 0.0
+        self._wz = self._wxz = 0.0  #: the same of the sum of the cells
         self._t: float | None = None
         #: Difference and current of the latest readings, as long as all of them differ.
         self._run: deque[tuple[float, float]] = deque(maxlen=_RUN)
@@ -81,7 +82,7 @@ class PackResidualCheck:
         current_a = reading.current_a or 0.0
         if reading.t is None:
             return
-        self._add(reading.t, current_a, off_mv, _SKEW * swing_a * pack_mohm)
+        self._add(reading.t, current_a, off_mv, sum(cells), _SKEW * swing_a * pack_mohm)
         yield from self._judge_joint(reading)
         if swing_a <= self._limits.steady_a:
             limit_mv = (
@@ -90,7 +91,9 @@ class PackResidualCheck:
             )
             yield from self._judge_mismatch(reading, off_mv, current_a, limit_mv)
 
-    def _add(self, t: float, current_a: float, off_mv: float, skew_mv: float) -> None:
+    def _add(
+        self, t: float, current_a: float, off_mv: float, sum_mv: float, skew_mv: float
+    ) -> None:
         step_s = 0.0 if self._t is None else min(abs(t - self._t), _LONGEST_STEP_S)
         self._t = t
         keep = math.exp(-step_s / _MEMORY_S)
@@ -102,9 +105,11 @@ class PackResidualCheck:
         self._wy = keep * self._wy + weight * y
         self._wxy = keep * self._wxy + weight * x * y
         self._wyy = keep * self._wyy + weight * y * y
+        self._wz = keep * self._wz + weight * sum_mv
+        self._wxz = keep * self._wxz + weight * x * sum_mv
 
-    def _line(self) -> tuple[float, float, float, float]:
-        """Return intercept, slope, standard error of the slope, and spread of the current."""
+    def _line(self) -> tuple[float, float, float]:
+        """Return the joint's resistance, its standard error, and the spread of the current."""
         mean_x, mean_y = self._wx / self._w, self._wy / self._w
         raw = max(0.0, self._wxx - self._w * mean_x * mean_x)
         sxx = raw + _PRIOR
@@ -113,11 +118,15 @@ class PackResidualCheck:
         rest = max(0.0, self._wyy - self._w * mean_y * mean_y - slope * sxy)
         factor = max(1.0, rest / max(1.0, self._w * _NOISE_MV**2))
         error = math.sqrt(factor / sxx)
-        return mean_y - slope * mean_x, slope, error, math.sqrt(raw / self._w)
+        # A wrong gain of the pack channel shows its share of the cells' own resistance as a joint.
+        mean_z = self._wz / self._w
+        stack_mohm = (self._wxz - self._w * mean_x * mean_z) / sxx
+        gain = (mean_y - slope * mean_x) / (mean_z - stack_mohm * mean_x or 1.0)
+        return slope - gain * stack_mohm, error, math.sqrt(raw / self._w)
 
     def _judge_joint(self, reading: CellReading) -> Iterator[Finding]:
         limits = self._limits
-        _, slope, error, spread_a = self._line()
+        slope, error, spread_a = self._line()
         if spread_a < limits.spread_a:
             return
         self.judged.add("high_resistance_connection")

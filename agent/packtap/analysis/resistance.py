@@ -30,6 +30,10 @@ _UNKNOWN_SWING_A: Final = 10.0
 _START_MOHM: Final = 20.0
 #: Without much change of current the slope is taken to be small: 3 mohm, 1 sigma.
 _PRIOR: Final = 1 / 3.0**2
+#: Slow polarisation follows the current with this time constant, and its resistance is about this
+#: share of the one that is seen at once (equivalent circuits of 18650 cells: 0.4-1).
+_RELAXATION_S: Final = 400.0
+_POLARISES: Final = 0.6
 #: Resistance of the pack's median cell: its own prior is loose.
 _MEDIAN_PRIOR: Final = 1 / 30.0**2
 
@@ -127,6 +131,7 @@ class CellLines:
         self._cells: dict[int, _Line] = {}
         self._median = _Line()
         self._t: float | None = None
+        self._slow_a = 0.0
         self.median_mohm = _START_MOHM
         self.median_mv = 0.0  #: median cell without current
 
@@ -144,7 +149,7 @@ class CellLines:
         }
         if reading.t is None or reading.current_a is None or len(levels) < _MIN_CELLS:
             return {}
-        self._fade(reading.t)
+        self._fade(reading.t, reading.current_a)
         swing_a = _UNKNOWN_SWING_A if reading.swing_a is None else reading.swing_a
         skew_mv = _SKEW * swing_a * self.median_mohm
         weight = 1 / (_NOISE_MV**2 + skew_mv**2)
@@ -159,10 +164,11 @@ class CellLines:
             self._cells.setdefault(cell, _Line()).add(x, mv - level, weight)
         return self._deviations(levels)
 
-    def _fade(self, t: float) -> None:
-        step_s = 0.0 if self._t is None else t - self._t
+    def _fade(self, t: float, current_a: float) -> None:
+        step_s = 0.0 if self._t is None else abs(t - self._t)
         self._t = t
-        keep = math.exp(-min(abs(step_s), _LONGEST_STEP_S) / _MEMORY_S)
+        self._slow_a += (current_a - self._slow_a) * (1 - math.exp(-step_s / _RELAXATION_S))
+        keep = math.exp(-min(step_s, _LONGEST_STEP_S) / _MEMORY_S)
         for line in (self._median, *self._cells.values()):
             line.fade(keep)
 
@@ -176,10 +182,12 @@ class CellLines:
         ) / 40
         result = {}
         for cell, (offset, slope, error_mv, error_mohm) in solved.items():
-            offset -= usual_mv  # noqa: PLW2901 - the same quantity, against the pack
+            extra_mohm = slope - usual_mohm
+            # What this cell's slow polarisation adds to the others' is no lack of charge.
+            offset += _POLARISES * extra_mohm * self._slow_a - usual_mv  # noqa: PLW2901
             result[cell] = Deviation(
                 offset_mv=offset,
-                extra_mohm=slope - usual_mohm,
+                extra_mohm=extra_mohm,
                 error_mv=error_mv,
                 error_mohm=error_mohm,
                 charge_pct=soc_from_ocv_pct(self.median_mv + offset) - median_pct,

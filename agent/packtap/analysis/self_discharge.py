@@ -97,7 +97,9 @@ class SelfDischargeCheck:
         if level < limits.knee_mv:
             return
         level_pct = soc_from_ocv_pct(level)
-        if self._burst is None or not 0 <= t - self._burst.started <= _BURST_S:
+        if self._burst is not None and t < self._burst.started:  # another clock
+            self._restart()
+        if self._burst is None or t - self._burst.started > _BURST_S:
             self._close_burst()
             self._burst = _Burst(t)
         self._burst.add(t, {cell: soc_from_ocv_pct(mv) - level_pct for cell, mv in levels.items()})

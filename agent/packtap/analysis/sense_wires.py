@@ -36,6 +36,8 @@ class SenseWireLimits:
         hits_s: within this time (a loose wire opens for a second at a time).
         quiet_s: without a hit for this long the wire is well again.
         swing_a: in a current step neighbours differ because they are measured at different times.
+        level_mv: change of the median cell between two readings that may be compared: a current
+            that swings in step with the polls does not show in the current.
         wander_mv: mean change from reading to reading that a dry cell at steady current, with
             1-2 mV of flicker, does not show.
         bleeding_mv: the same while the balancer switches: it moves readings by up to 60 mV, but
@@ -55,6 +57,7 @@ class SenseWireLimits:
     hits_s: float = 300.0
     quiet_s: float = 600.0
     swing_a: float = 2.0
+    level_mv: float = 12.0
     wander_mv: float = 8.0
     bleeding_mv: float = 20.0
     wander_cells: int = 4
@@ -64,7 +67,7 @@ class SenseWireLimits:
 
 
 _LIMITS: Final = SenseWireLimits()
-_NODES_CELLS: Final = 5  # neighbours that four wet nodes move
+_SMALL_PACK: Final = 5  # cells, all of which four wet nodes can move
 
 
 def open_pairs(
@@ -120,7 +123,7 @@ class OpenWireCheck:
             if t is not None:
                 hits[:] = [hit for hit in hits[-limits.hits :] if 0 <= t - hit <= limits.hits_s]
                 hits.append(t)
-            if t is None or len(hits) >= limits.hits:
+            if t is None or len(hits) >= limits.hits or pair == self._open:
                 self._open, self._last_hit = pair, t
                 yield self._finding(pair, reading)
         if self._open is None or t is None or self._last_hit is None:
@@ -176,6 +179,11 @@ class MoistureCheck:
             if before is None or len(before) != len(off):
                 return
         keep = math.exp(-1 / limits.wander_memory)
+        if (
+            abs(middle([now - then for now, then in zip(off, before, strict=True)]))
+            > limits.level_mv
+        ):
+            return
         changes = _own([now - then for now, then in zip(off, before, strict=True)])
         block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
         rest = abs(sum(changes[place] for place in block))
@@ -217,7 +225,7 @@ def _own(changes: Sequence[float]) -> list[float]:
     third of itself at most.
     """
     common = middle(changes)
-    if len(changes) < 2 * _NODES_CELLS:
+    if len(changes) <= _SMALL_PACK:
         mean = sum(changes) / len(changes)
         sizes = sorted((abs(change - mean) for change in changes), reverse=True)
         if sizes[2] >= 0.45 * sizes[0]:

@@ -27,12 +27,15 @@ class SocLimits:
     Attributes:
         off_pct: against the resting voltage. 15 points are a fault; healthy boards stay within 10
             of any NMC or NCA table.
+        bound_off_pct: the same under load or charge, where regeneration or a swinging current
+            can still lift the cells for a moment.
         rest_s: for how long the pack must have rested; relaxation is 20-40 mV after that.
         stuck_pct: the percentage has not moved while so much charge has flowed.
     """
 
     off_pct: float = 13.0
     clear_pct: float = 9.0
+    bound_off_pct: float = 18.0
     rest_s: float = 300.0
     raise_s: float = 5.0
     clear_s: float = 60.0
@@ -65,7 +68,8 @@ class SocCheck:
         is_rested = reading.rested_s >= limits.rest_s
         if is_rested:
             self.judged.add("soc_miscalibration")
-        is_off = abs(off_pct) > limits.off_pct and (is_rested or _is_bound(reading, off_pct))
+        is_off = abs(off_pct) > limits.off_pct and is_rested
+        is_off |= abs(off_pct) > limits.bound_off_pct and _is_bound(reading, off_pct)
         present = self._off.update(is_off, reading.t)
         absent = self._near.update(is_rested and abs(off_pct) < limits.clear_pct, reading.t)
         if present or absent:

@@ -55,7 +55,7 @@ ROWS: Final[tuple[Kind, ...]] = (
         needs=("cell_voltages_mv", "current_a"),
         unit="%",
         raised="the cell's deviation in state of charge, without current, grows with the charge "
-        "drawn: over at least 8 % of the pack's charge, as a cell of less than 88 % of the "
+        "drawn: over at least 12 % of the pack's charge, as a cell of less than 88 % of the "
         "others' capacity does, five standard errors from none and four times the usual spread",
         cleared="less than half of that over 30 % of the pack's charge",
         seen="Cell {cell} empties faster than the others: it holds about {value} % of their charge "

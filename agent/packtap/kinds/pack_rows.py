@@ -55,9 +55,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         needs=("soc_pct", "cell_voltages_mv", "current_a"),
         unit="%",
         raised="after five minutes of rest (at once on the bench) the percentage is more than 13 "
-        "points from what the resting voltage tells (or below what the voltage under load proves, "
-        "or above what it allows while charging), or it stands still while 8 % of the pack's "
-        "charge flow",
+        "points from what the resting voltage tells (or 18 below what the voltage under load "
+        "proves, or 18 above what it allows while charging), or it stands still while 8 % of the "
+        "pack's charge flow",
         cleared="within 9 points at rest for a minute",
         seen="The percentage is wrong: {detail}",
         meaning="The scooter may stop earlier than the display says.",
