@@ -30,7 +30,7 @@ from packtap.analysis.status_flags import StatusFlagCheck
 from packtap.analysis.temperature import TemperatureCheck
 from packtap.model import Event
 
-__all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
+__all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
 
 #: Without a further block for this long, what has come is taken as it is.
 _SETTLED_S: Final = 0.3
@@ -61,7 +61,7 @@ class Digest:
     events: list[Event] = field(default_factory=list)
 
 
-class _PackChecks:
+class PackChecks:
     """The checks of one pack; a swapped pack gets new ones.
 
     Args:
@@ -92,6 +92,7 @@ class _PackChecks:
         return kinds | self._plausibility.judged | self._frozen.judged
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
+        """Take the next snapshot; yield what stands after all checks have seen it."""
         # What cannot be true is withheld from all others.
         clean, findings = self._plausibility.screen(snapshot)
         self._occasion.update(clean)
@@ -116,7 +117,7 @@ class Tap:
         self._open = open_events
         self._assemblers: dict[int, SnapshotAssembler] = {}
         self._packs: dict[int, str] = {}
-        self._checks: dict[int, _PackChecks] = {}
+        self._checks: dict[int, PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
         self._noise = NoiseCheck()
         self._link_checks = (CommLossCheck(), IntermittentCheck(), self._noise)
@@ -198,7 +199,7 @@ class Tap:
             self._packs[address] = pack
             if address not in self._checks or known_before != self._settings.unknown_pack:
                 # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = _PackChecks(
+                self._checks[address] = PackChecks(
                     self._settings, self._occasion, lambda: self._noise.damaged
                 )
                 if address == BMS and known_before != self._settings.unknown_pack:
