@@ -43,8 +43,13 @@ class CapacityCheck:
         self.judged: set[str] = set()
         self.estimate_mah: float | None = None
 
-    def take(self, reading: CellReading) -> Iterator[Finding]:
-        """Yield a finding at a rest point far enough from the first."""
+    def take(self, reading: CellReading, unrelaxed_mv: float = 0.0) -> Iterator[Finding]:
+        """Yield a finding at a rest point far enough from the first.
+
+        Args:
+            reading: the cells.
+            unrelaxed_mv: by how much they are still below their resting voltage.
+        """
         limits = self._limits
         if reading.segment != self._segment:
             self._segment, self._anchor = reading.segment, None
@@ -54,7 +59,7 @@ class CapacityCheck:
         level = middle(known)
         if level < limits.least_mv:
             return
-        charge_pct = soc_from_ocv_pct(level)
+        charge_pct = soc_from_ocv_pct(level + unrelaxed_mv)
         if self._anchor is None or abs(self._anchor[1] - reading.drawn_ah) < 0.05:
             # The longer the rest, the better the point.
             self._anchor = (charge_pct, reading.drawn_ah)

@@ -89,7 +89,7 @@ class CellChecks:
         yield from self._dead.take(clean)
         yield from self._residual.take(clean)
         yield from self._imbalance.take(clean)
-        yield from self._soc.take(reading)
+        yield from self._soc.take(reading, self._lines.unrelaxed_mv)
         if self._rested():
             # A minute of rest cannot show what needs load, charge or hours.
             return
@@ -98,7 +98,7 @@ class CellChecks:
         yield from self._resistance.take(clean, self._lines, deviations)
         yield from self._drift.take(clean, self._lines, deviations)
         yield from self._leak.take(clean)
-        yield from self._capacity.take(reading)
+        yield from self._capacity.take(reading, self._lines.unrelaxed_mv)
 
     def _without_astray(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without cells whose voltage is not their own."""

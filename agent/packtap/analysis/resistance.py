@@ -140,6 +140,11 @@ class CellLines:
         """How much the current varied, standard deviation."""
         return self._median.spread
 
+    @property
+    def unrelaxed_mv(self) -> float:
+        """By how much a cell is still below its resting voltage; negative after a charge."""
+        return _POLARISES * self.median_mohm * self._slow_a
+
     def take(self, reading: CellReading) -> Mapping[int, Deviation]:
         """Take a reading; return how each cell in it differs, empty if that cannot be said."""
         levels = {

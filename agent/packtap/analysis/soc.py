@@ -55,20 +55,30 @@ class SocCheck:
         self._mark: tuple[float, float] | None = None
         self.judged: set[str] = set()
 
-    def take(self, reading: CellReading) -> Iterator[Finding]:
-        """Yield findings about the percentage."""
+    def take(self, reading: CellReading, unrelaxed_mv: float = 0.0) -> Iterator[Finding]:
+        """Yield findings about the percentage.
+
+        Args:
+            reading: the cells.
+            unrelaxed_mv: by how much they may still be below their resting voltage.
+        """
         soc_pct = reading.soc_pct
         known = [mv for mv in reading.cells_mv if mv is not None]
         if soc_pct is None or not known:
             return
         yield from self._judge_stuck(reading, soc_pct)
         limits = self._limits
-        true_pct = min(100.0, max(0.0, soc_from_ocv_pct(middle(known))))
+        level = middle(known)
+        true_pct = _charge_pct(level)
         off_pct = soc_pct - true_pct
         is_rested = reading.rested_s >= limits.rest_s
         if is_rested:
             self.judged.add("soc_miscalibration")
-        is_off = abs(off_pct) > limits.off_pct and is_rested
+            # A cold pack relaxes for long: it must be off with and without what may be left.
+            relaxed_pct = _charge_pct(level + unrelaxed_mv)
+            true_pct = min(true_pct, relaxed_pct, key=lambda pct: abs(soc_pct - pct))
+            off_pct = soc_pct - true_pct
+        is_off = is_rested and abs(off_pct) > limits.off_pct
         is_off |= abs(off_pct) > limits.bound_off_pct and _is_bound(reading, off_pct)
         present = self._off.update(is_off, reading.t)
         absent = self._near.update(is_rested and abs(off_pct) < limits.clear_pct, reading.t)
@@ -100,6 +110,10 @@ class SocCheck:
             yield Finding(
                 "soc_miscalibration", True, reading.known_t, None, value, limits.stuck_pct, words
             )
+
+
+def _charge_pct(level_mv: float) -> float:
+    return min(100.0, max(0.0, soc_from_ocv_pct(level_mv)))
 
 
 def _is_bound(reading: CellReading, off_pct: float) -> bool:
