@@ -1,0 +1,41 @@
+"""The bench visits, replayed through the same code as live, meet the goals."""
+
+from pathlib import Path
+
+import pytest
+
+from score import Outcome, score, score_file
+
+LABELS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return [score_file(label) for label in LABELS]
+
+
+def test_there_are_visits_of_sound_and_of_faulty_packs(outcomes: list[Outcome]) -> None:
+    assert len(outcomes) == 25
+    assert 0 < sum(outcome.is_healthy for outcome in outcomes) < 25
+
+
+def test_faults_are_found_named_and_explained_within_the_visit(outcomes: list[Outcome]) -> None:
+    detected, named, cell, _, forbidden, cause, brier, delay_s = score(outcomes)
+    assert detected is not None and detected >= 0.97
+    assert named is not None and named >= 0.95
+    assert cell is not None and cell >= 0.99
+    assert forbidden is not None and forbidden <= 0.02
+    assert cause is not None and cause >= 0.95
+    assert brier is not None and brier <= 0.08
+    assert delay_s is not None and delay_s <= 2.0
+
+
+def test_no_sound_pack_raises_an_alarm_or_is_called_faulty(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.is_healthy:
+            assert outcome.false_alarms == (), outcome.name
+            assert outcome.said == "none", outcome.name
+
+
+def test_no_faulty_pack_is_called_sound(outcomes: list[Outcome]) -> None:
+    assert [o.name for o in outcomes if o.cause != "none" and o.said == "none"] == []
