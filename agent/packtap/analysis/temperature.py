@@ -87,6 +87,7 @@ class TemperatureCheck:
     def __init__(self, limits: TemperatureLimits | None = None) -> None:
         self._limits = limits or TemperatureLimits()
         self._channels = (_Channel(), _Channel())
+        self._stopped = Held(0.0)  # two readings in a row, however close
         self._broken = Held(_FAULT_S)
         self._apart = Held(_CLEAR_S, 5)
         self._sound = Held(_CLEAR_S)
@@ -130,7 +131,8 @@ class TemperatureCheck:
         jump = self._jump(raws, t)
         if not detail and jump is not None:
             detail = f"sensor {jump + 1} jumped to {raws[jump] - _OFFSET} degC between two reads"
-        broken = self._broken.update(bool(detail), t)
+        stopped = self._stopped.update(stop is not None, t)
+        broken = self._broken.update(bool(detail), t) or stopped
         if t is not None and len(self._jumps) == _JUMPS and 0 <= t - self._jumps[0] <= _JUMPS_S:
             broken = True
             detail = detail or "a sensor jumps there and back"

@@ -149,9 +149,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("temperature_1_c", "temperature_2_c"),
         unit="K",
-        raised="one sensor at its end stop (raw 0 or 255) more than 10 K from the other for 2 s, a "
-        "jump by more than 10 K between two reads that stays, one constant for 5 minutes while the "
-        "other moved 8 K away, or 20 K between them for a minute",
+        raised="one sensor at its end stop (raw 0 or 255) more than 10 K from the other in two "
+        "readings in a row, a jump by more than 10 K between two reads that stays for 2 s or "
+        "comes back twice within ten minutes, one constant for 5 minutes while the other moved "
+        "8 K away, or 20 K between them for a minute",
         cleared="none of that for a minute",
         seen="A temperature sensor is wrong: {detail}",
         meaning="The board cannot see whether the pack is too hot or too cold.",
