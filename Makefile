@@ -33,6 +33,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_framer.py
+	$(BIN)/python tests/bench/bench_checks.py
 
 score: $(VENV)/.dev
 	-$(BIN)/python tests/score.py $(SCENARIOS) > docs/SCORE.md

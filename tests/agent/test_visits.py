@@ -1,10 +1,12 @@
-"""The bench visits, replayed through the same code as live, meet the goals."""
+"""Bench visits meet the goals, and real scooters raise no alarm, through the same code as live."""
 
 from pathlib import Path
 
 import pytest
 
-from score import Outcome, score, score_file
+from packtap.model import Severity
+from recorded import RECORDED_FRAMES, VECTORS
+from score import Outcome, run, score, score_file
 
 LABELS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.json"))
 
@@ -39,3 +41,15 @@ def test_no_sound_pack_raises_an_alarm_or_is_called_faulty(outcomes: list[Outcom
 
 def test_no_faulty_pack_is_called_sound(outcomes: list[Outcome]) -> None:
     assert [o.name for o in outcomes if o.cause != "none" and o.said == "none"] == []
+
+
+@pytest.mark.parametrize("name", RECORDED_FRAMES)
+def test_a_genuine_recording_raises_what_is_true_of_it_and_nothing_else(name: str) -> None:
+    true_of = {
+        "m365_commercial_emulator": (["implausible_data"], "bms_board"),
+        "m365_esc_no_bms": (["bms_comm_lost"], "bms_board"),
+    }
+    raised, causes = run(VECTORS / "recordings" / f"{name}.log.gz")
+    kinds = [event.kind for event in raised if event.severity is not Severity.INFO]
+    said = max(causes, key=lambda cause: causes[cause])
+    assert (kinds, said) == true_of.get(name, ([], "none"))
