@@ -19,7 +19,7 @@ __all__ = ["SelfDischargeCheck", "SelfDischargeLimits"]
 
 _MIN_CELLS: Final = 3
 _BURST_S: Final = 600.0
-_MIN_READINGS: Final = 4
+_MIN_READINGS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,9 @@ class SenseWireLimits:
             that swings in step with the polls does not show in the current.
         wander_mv: mean change from reading to reading that a dry cell at steady current, with
             1-2 mV of flicker, does not show.
-        bleeding_mv: the same while the balancer switches: it moves readings by up to 60 mV, but
-            only every ten seconds or so.
+        busy_share: while the balancer switches, which moves readings by up to 60 mV, but only
+            every 5-20 seconds, so many of the readings must have changed,
+        busy_apart_s: and only readings this close together are compared.
         wander_cells: neighbouring cells: one more than the nodes.
         wander_readings: for so many readings.
         wander_memory: readings over which the changes are averaged.
@@ -59,7 +60,8 @@ class SenseWireLimits:
     swing_a: float = 2.0
     level_mv: float = 12.0
     wander_mv: float = 8.0
-    bleeding_mv: float = 20.0
+    busy_share: float = 0.6
+    busy_apart_s: float = 3.0
     wander_cells: int = 4
     wander_readings: int = 6
     wander_memory: float = 8.0
@@ -156,6 +158,8 @@ class MoistureCheck:
         self._limits = limits
         self._before: tuple[float, ...] | None = None
         self._wander: list[float] = []
+        self._busy: list[float] = []
+        self._t: float | None = None
         self._held = Held(5.0, readings=limits.wander_readings)
         self._calm = Held(limits.quiet_s, readings=limits.wander_readings)
         self._readings = 0
@@ -173,8 +177,11 @@ class MoistureCheck:
             return
         off = tuple(float(mv) for mv in known)
         before, self._before = self._before, off
+        apart_s = math.inf if self._t is None else reading.t - self._t
+        self._t = reading.t
         if before is None or len(before) != len(off) or len(self._wander) != len(off):
             self._wander = [0.0] * len(off)
+            self._busy = [0.0] * len(off)
             self._readings = 0
             if before is None or len(before) != len(off):
                 return
@@ -183,6 +190,8 @@ class MoistureCheck:
             abs(middle([now - then for now, then in zip(off, before, strict=True)]))
             > limits.level_mv
         ):
+            return
+        if reading.bleeding and not 0 <= apart_s <= limits.busy_apart_s:
             return
         changes = _own([now - then for now, then in zip(off, before, strict=True)])
         block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
@@ -196,8 +205,13 @@ class MoistureCheck:
                 min(abs(change), 60.0) if cancels and place in block else min(abs(change), 4.0)
             )
             self._wander[place] = keep * self._wander[place] + (1 - keep) * counted
-        least_mv = limits.bleeding_mv if reading.bleeding else limits.wander_mv
-        wet = _block(self._wander, least_mv, limits)
+            has_moved = cancels and place in block
+            self._busy[place] = keep * self._busy[place] + (1 - keep) * has_moved
+        moved = self._wander
+        if reading.bleeding:
+            busy = zip(self._wander, self._busy, strict=True)
+            moved = [size if share >= limits.busy_share else 0.0 for size, share in busy]
+        wet = _block(moved, limits.wander_mv, limits)
         self.wet = frozenset(place + 1 for place in wet)
         if self._readings >= limits.wander_readings:
             self.judged.add("moisture_suspected")
@@ -212,7 +226,7 @@ class MoistureCheck:
                 reading.known_t,
                 None,
                 value,
-                least_mv,
+                limits.wander_mv,
                 f"cells {cells}" if cells else "",
             )
 
