@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from packtap.analysis.finding import Finding, Held
-from packtap.analysis.reading import CellReading
+from packtap.analysis.reading import CellReading, middle
 
 __all__ = ["PackResidualCheck", "PackResidualLimits"]
 
 _MEMORY_S: Final = 45.0
 _LONGEST_STEP_S: Final = 3.0
 _NOISE_MV: Final = 15.0  # 10 mV steps of 0x34, rounding of ten cells
+_USUAL_READ: Final = 15  # words from 0x40
 _CELL_MOHM: Final = 20.0
 _SKEW: Final = 0.4
 _UNKNOWN_SWING_A: Final = 10.0
@@ -72,6 +73,9 @@ class PackResidualCheck:
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings about the pack."""
         cells = [mv for mv in reading.cells_mv if mv is not None]
+        if len(cells) == _USUAL_READ == len(reading.cells_mv) - 1 and reading.cells_mv[-1] is None:
+            # The last of 16 cells is beyond the usual read of 15 words: take it for a typical one.
+            cells.append(round(middle(cells)))
         if len(cells) < max(1, len(reading.cells_mv)) or reading.voltage_v is None:
             return
         if not all(_LITHIUM_MV[0] <= mv <= _LITHIUM_MV[1] for mv in cells):
