@@ -69,6 +69,8 @@ class SenseWireLimits:
 
 
 _LIMITS: Final = SenseWireLimits()
+_FLICKER_MV: Final = 4.0  # of a dry cell, and of a sum of dry cells
+_MOST_MV: Final = 60.0
 _SMALL_PACK: Final = 5  # cells, all of which four wet nodes can move
 
 
@@ -156,7 +158,7 @@ class MoistureCheck:
 
     def __init__(self, limits: SenseWireLimits = _LIMITS) -> None:
         self._limits = limits
-        self._before: tuple[float, ...] | None = None
+        self._before: list[float] = []
         self._wander: list[float] = []
         self._busy: list[float] = []
         self._t: float | None = None
@@ -169,44 +171,43 @@ class MoistureCheck:
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings about the pack."""
         limits = self._limits
-        known = [mv for mv in reading.cells_mv if mv is not None]
+        known = [float(mv) for mv in reading.cells_mv if mv is not None]
         is_steady = reading.swing_a is not None and reading.swing_a <= limits.swing_a
-        if len(known) < limits.wander_cells or len(known) < len(reading.cells_mv):
+        if len(known) < max(limits.wander_cells, len(reading.cells_mv)) or not is_steady:
             return
-        if not is_steady or reading.t is None:
+        if reading.t is None:
             return
-        off = tuple(float(mv) for mv in known)
-        before, self._before = self._before, off
-        apart_s = math.inf if self._t is None else reading.t - self._t
-        self._t = reading.t
-        if before is None or len(before) != len(off) or len(self._wander) != len(off):
-            self._wander = [0.0] * len(off)
-            self._busy = [0.0] * len(off)
+        before, before_t = self._before, self._t
+        self._before, self._t = known, reading.t
+        if before_t is None or len(before) != len(known):
+            self._wander, self._busy = [0.0] * len(known), [0.0] * len(known)
             self._readings = 0
-            if before is None or len(before) != len(off):
-                return
+            return
+        changes = [now - then for now, then in zip(known, before, strict=True)]
+        is_close = 0 <= reading.t - before_t <= limits.busy_apart_s
+        if abs(middle(changes)) > limits.level_mv or (reading.bleeding and not is_close):
+            return
+        self._count(_own(changes))
+        yield from self._judge(reading)
+
+    def _count(self, changes: Sequence[float]) -> None:
+        """Average how far, and how often, each cell moves together with its neighbours."""
+        limits = self._limits
         keep = math.exp(-1 / limits.wander_memory)
-        if (
-            abs(middle([now - then for now, then in zip(off, before, strict=True)]))
-            > limits.level_mv
-        ):
-            return
-        if reading.bleeding and not 0 <= apart_s <= limits.busy_apart_s:
-            return
-        changes = _own([now - then for now, then in zip(off, before, strict=True)])
         block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
         rest = abs(sum(changes[place] for place in block))
         size = max((abs(changes[place]) for place in block), default=0.0)
-        cancels = bool(block) and rest <= limits.sum_share * size + 4.0
+        cancels = rest <= limits.sum_share * size + _FLICKER_MV
         self._readings += 1
         for place, change in enumerate(changes):
-            # One open wire jumps by volts: what counts here is how often, not how far.
-            counted = (
-                min(abs(change), 60.0) if cancels and place in block else min(abs(change), 4.0)
-            )
-            self._wander[place] = keep * self._wander[place] + (1 - keep) * counted
             has_moved = cancels and place in block
+            # One open wire jumps by volts: what counts here is how often, not how far.
+            counted_mv = min(abs(change), _MOST_MV if has_moved else _FLICKER_MV)
+            self._wander[place] = keep * self._wander[place] + (1 - keep) * counted_mv
             self._busy[place] = keep * self._busy[place] + (1 - keep) * has_moved
+
+    def _judge(self, reading: CellReading) -> Iterator[Finding]:
+        limits = self._limits
         moved = self._wander
         if reading.bleeding:
             busy = zip(self._wander, self._busy, strict=True)
@@ -218,16 +219,13 @@ class MoistureCheck:
         present = self._held.update(bool(wet), reading.t)
         absent = self._calm.update(not wet, reading.t)
         if present or absent:
-            value = round(max((self._wander[place] for place in wet), default=0.0), 1)
-            cells = ", ".join(str(place + 1) for place in wet)
             yield Finding(
                 "moisture_suspected",
                 present,
                 reading.known_t,
-                None,
-                value,
-                limits.wander_mv,
-                f"cells {cells}" if cells else "",
+                value=round(max((self._wander[place] for place in wet), default=0.0), 1),
+                limit=limits.wander_mv,
+                detail=f"cells {', '.join(str(place + 1) for place in wet)}" if wet else "",
             )
 
 

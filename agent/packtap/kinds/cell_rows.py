@@ -125,7 +125,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         needs=("cell_voltages_mv", "current_a"),
         unit="mV",
         raised="four or more neighbouring cells wander by more than 8 mV from reading to reading "
-        "at steady current and cancel each other, for 5 s in 6 readings",
+        "at steady current and cancel each other, for 5 s in 6 readings; while cells bleed, in "
+        "60 % of all readings",
         cleared="ten minutes without",
         seen="Neighbouring cells wander by {value} mV from reading to reading (limit {limit} mV): "
         "{detail}",
