@@ -24,6 +24,7 @@ def replay(chunks: Iterable[Chunk], tap: Tap, observer: Observer) -> Iterator[Di
         observer: finds frames and matches replies; its counts are the caller's to read.
     """
     clock = RecorderClock()
+    t = None
     for chunk in chunks:
         t, stepped = clock.steady(chunk.t)
         if stepped is not None:
@@ -34,6 +35,8 @@ def replay(chunks: Iterable[Chunk], tap: Tap, observer: Observer) -> Iterator[Di
         yield _as_recorded(tap.digest(observer.receive_data(chunk.data, chunk.line, t)), clock)
     yield _as_recorded(tap.digest(observer.close()), clock)
     yield _as_recorded(tap.idle(None), clock)
+    if t is not None:
+        tap.evidence.judged.add("timestamp_anomaly")
 
 
 def _as_recorded(digest: Digest, clock: RecorderClock) -> Digest:
