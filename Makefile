@@ -4,13 +4,15 @@
 #   make test    everything is tested, with real servers (installs what is missing)
 #   make check   format, lint, types, import contracts
 #   make bench   figures of this machine
+#   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures)
 
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+SCENARIOS ?= tests/scenarios
 
-.PHONY: demo test check bench format lock clean help
+.PHONY: demo test check bench score format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -32,6 +34,11 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_framer.py
 	$(BIN)/python tests/bench/bench_path.py
+	$(BIN)/python tests/bench/bench_checks.py
+
+score: $(VENV)/.dev
+	-$(BIN)/python tests/score.py $(SCENARIOS) > tests/SCORE.md
+	@sed -n '/^##/,$$p' tests/SCORE.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,12 +1,15 @@
 """A recording through the same path as live data, floor 4.
 
 The order of steps is that of `packtap.agent`: let the bus's time pass, let the tap's time pass,
-take the chunk. Nothing in it asks what time it is, so the same bytes give the same events.
+take the chunk. Nothing in it asks what time it is, so the same bytes give the same events. A clock
+of the recorder that stepped is made steady first, as the agent's boot clock is.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ninebot_bms import Chunk, Observer
+from packtap.analysis.recorder_clock import RecorderClock
 from packtap.tap import Digest, Tap
 
 __all__ = ["replay"]
@@ -20,10 +23,24 @@ def replay(chunks: Iterable[Chunk], tap: Tap, observer: Observer) -> Iterator[Di
         tap: judges.
         observer: finds frames and matches replies; its counts are the caller's to read.
     """
+    clock = RecorderClock()
+    t = None
     for chunk in chunks:
-        if chunk.t is not None:
-            yield tap.digest(observer.idle(chunk.t))
-            yield tap.idle(chunk.t)
-        yield tap.digest(observer.receive_data(chunk.data, chunk.line, chunk.t))
-    yield tap.digest(observer.close())
-    yield tap.idle(None)
+        t, stepped = clock.steady(chunk.t)
+        if stepped is not None:
+            yield Digest(events=tap.report(stepped))
+        if t is not None:
+            yield _as_recorded(tap.digest(observer.idle(t)), clock)
+            yield _as_recorded(tap.idle(t), clock)
+        yield _as_recorded(tap.digest(observer.receive_data(chunk.data, chunk.line, t)), clock)
+    yield _as_recorded(tap.digest(observer.close()), clock)
+    yield _as_recorded(tap.idle(None), clock)
+    if t is not None:
+        tap.evidence.judged.add("timestamp_anomaly")
+
+
+def _as_recorded(digest: Digest, clock: RecorderClock) -> Digest:
+    """Give events the time that the capture's own clock showed."""
+    if digest.events:
+        digest.events = [replace(event, t=clock.recorded(event.t)) for event in digest.events]
+    return digest

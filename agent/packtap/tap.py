@@ -9,20 +9,31 @@ a port that delivers some ms sooner or later, loses no reading. How often
 `idle` is called, and when, changes nothing but how soon the caller hears of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms import BMS, BMS2, Block, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
+from packtap.analysis.arbiter import Arbiter
+from packtap.analysis.cells import CellChecks
+from packtap.analysis.charge import ChargeCheck
+from packtap.analysis.check import Check
+from packtap.analysis.diagnosis import Diagnosis, diagnose
+from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
-from packtap.analysis.limits import CellLimits, CellVoltageCheck
-from packtap.analysis.link_health import CommLossCheck, NoiseCheck
+from packtap.analysis.frozen import FrozenCheck
+from packtap.analysis.imbalance import ImbalanceLimits
+from packtap.analysis.limits import CellLimits
+from packtap.analysis.link_health import CommLossCheck, IntermittentCheck, NoiseCheck
+from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.rest import ImbalanceCheck, ImbalanceLimits
+from packtap.analysis.overcurrent import OverCurrentCheck
+from packtap.analysis.plausibility import Plausibility
 from packtap.analysis.status_flags import StatusFlagCheck
+from packtap.analysis.temperature import TemperatureCheck
 from packtap.model import Event, EventState
 
-__all__ = ["Digest", "Tap", "TapSettings", "pack_name"]
+__all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
 
 #: What packs at other addresses are called in topics and names. Source: design.md section 6.
 _OTHERS: Final = {BMS2: "bms2"}
@@ -102,19 +113,47 @@ def _words(block: Block) -> set[int]:
     return set(range(block.index, block.index + len(block.data) // 2))
 
 
-class _PackChecks:
-    """The checks of one pack; a swapped pack gets new ones."""
+class PackChecks:
+    """The checks of one pack; a swapped pack gets new ones.
 
-    def __init__(self, settings: TapSettings) -> None:
-        self._checks = (
+    Args:
+        settings: what to judge with.
+        occasion: says whether the pack has been at rest since long before the first reading.
+        damaged: how many damaged frames the bus has carried.
+    """
+
+    def __init__(
+        self, settings: TapSettings, occasion: Occasion, damaged: Callable[[], int]
+    ) -> None:
+        self._occasion = occasion
+        self._plausibility = Plausibility(damaged=damaged)
+        self._arbiter = Arbiter()
+        self._frozen = FrozenCheck()
+        self._checks: tuple[Check, ...] = (
             StatusFlagCheck(),
-            CellVoltageCheck(settings.cell_limits),
-            ImbalanceCheck(settings.imbalance, rested=settings.rested),
+            TemperatureCheck(),
+            OverCurrentCheck(),
+            ChargeCheck(),
+            CellChecks(settings.cell_limits, settings.imbalance, occasion.rested),
         )
 
+    @property
+    def judged(self) -> set[str]:
+        """Kinds that have been judged so far, raised or not."""
+        kinds = {kind for check in self._checks for kind in check.judged}
+        return kinds | self._plausibility.judged | self._frozen.judged
+
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
-        for check in self._checks:
-            yield from check.update(snapshot)
+        """Take the next snapshot; yield what stands after all checks have seen it."""
+        # What cannot be true is withheld from all others.
+        clean, findings = self._plausibility.screen(snapshot)
+        self._occasion.update(clean)
+        findings += self._frozen.update(clean)
+        # A picture that stands still says nothing about the pack any more.
+        if not self._frozen.is_suspect:
+            for check in self._checks:
+                findings += check.update(clean)
+        return self._arbiter.review(findings, clean)
 
 
 class Tap:
@@ -131,8 +170,11 @@ class Tap:
         self._assemblers: dict[int, SnapshotAssembler] = {}
         self._untaken: dict[int, _Untaken] = {}
         self._packs: dict[int, str] = {}
-        self._checks: dict[int, _PackChecks] = {}
-        self._link_checks = (CommLossCheck(), NoiseCheck())
+        self._checks: dict[int, PackChecks] = {}
+        self._occasion = Occasion(bench=settings.rested)
+        self._noise = NoiseCheck()
+        self._link_checks = (CommLossCheck(), IntermittentCheck(), self._noise)
+        self._evidence = Evidence()
         self._last_block_t: float | None = None
 
     @property
@@ -150,6 +192,29 @@ class Tap:
         """Names of all packs that have reported, the one at the main address first."""
         return (self.pack, *(name for address, name in self._packs.items() if address != BMS))
 
+    @property
+    def evidence(self) -> Evidence:
+        """What has been found out about the pack at the main address; replace it to restore."""
+        evidence = self._evidence
+        for check in self._link_checks:
+            evidence.judged |= check.judged
+            evidence.signs |= check.signs
+        if BMS in self._checks:
+            evidence.judged |= self._checks[BMS].judged
+        return evidence
+
+    @evidence.setter
+    def evidence(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    def diagnose(self) -> Diagnosis:
+        """Rank the causes of what has been seen at the main address."""
+        return diagnose(self.evidence, on_bench=self._occasion.is_visit)
+
+    def report(self, finding: Finding) -> list[Event]:
+        """Take what was found outside the bus (the recorder's clock)."""
+        return self._note(self._open.apply(self.pack, [finding]))
+
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""
         result = Digest()
@@ -157,11 +222,12 @@ class Tap:
             # An unanswered request carries the time at which it was sent, long before it is told.
             if not isinstance(event, Unanswered) and self._has_settled(event.t, _SETTLED_S):
                 self._take_rest(result)
+            self._occasion.receive(event)
             if isinstance(event, Reply):
                 self._take_block(event, result)
             findings = [each for check in self._link_checks for each in check.receive(event)]
             if findings:
-                result.events += self._open.apply(self.pack, findings)
+                result.events += self._note(self._open.apply(self.pack, findings))
         return result
 
     def idle(self, now: float | None) -> Digest:
@@ -218,9 +284,22 @@ class Tap:
                     (result.renamed if is_open else result.events).append(event)
             if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = _PackChecks(self._settings)
+                self._checks[address] = PackChecks(
+                    self._settings, self._occasion, lambda: self._noise.damaged
+                )
+                if address == BMS and known_before != unknown:
+                    self._evidence = Evidence()
         result.snapshots.append((pack, snapshot))
-        result.events += self._open.apply(pack, self._checks[address].update(snapshot))
+        events = self._open.apply(pack, self._checks[address].update(snapshot))
+        if address == BMS:
+            self._note(events)
+            self._evidence.look(snapshot)
+        result.events += events
+
+    def _note(self, events: list[Event]) -> list[Event]:
+        if events:
+            self._evidence.take(events)
+        return events
 
 
 def pack_name(snapshot: Snapshot) -> str | None:

@@ -3,8 +3,9 @@
 Unused cell slots read 0, and so does a dead or open cell. Between or before live cells a 0 is a
 cell; behind the last live one it can be either. There the count comes from, strongest first:
 
-1. the largest number of live cells seen before on this pack, in two readings running (one corrupted
-   reading can pass the checksum and must not invent cells for ever);
+1. the largest number of live cells seen before on this pack, in two readings running, the last of
+   them at a voltage of a living cell (a corrupted reading can pass the checksum and must not invent
+   cells for ever);
 2. the highest cell that the BMS itself names in its balance and limit maps;
 3. the design voltage: nominal 3.55-3.75 V a cell (36.00 V = 10, 36.50 V = 10, 51.00 V = 14);
 4. without it, the pack voltage at rest over the median cell, when first compared: an open last
@@ -33,6 +34,7 @@ _FULL_READS: Final = (15, 16)  # words; read without knowing the pack
 _COUNT_TOLERANCE: Final = 0.08  # of a cell, pack voltage over median cell
 _QUIET_A: Final = 1.0
 _MIN_MEDIAN_MV: Final = 2000
+_LIVING_MV: Final = range(1000, 5000)
 _CELL_MAPS: Final = ("balancing_cells", "undervoltage_cells", "overvoltage_cells")
 
 
@@ -47,6 +49,14 @@ def live_cells(slots: Sequence[int | None]) -> int:
     while number and not is_live(slots[number - 1]):
         number -= 1
     return number
+
+
+def _highest_plausible(slots: Sequence[int | None]) -> int:
+    """Return the number of the last slot with the voltage of a living cell, 0 if none."""
+    return max(
+        (number for number, slot in enumerate(slots, 1) if slot is not None and slot in _LIVING_MV),
+        default=0,
+    )
 
 
 class CellCounter:
@@ -65,7 +75,7 @@ class CellCounter:
             slots: the 16 cell words as known now, None = not read.
             words_read: how many words from cell 1 on were read at once; 0 for another start.
         """
-        live = live_cells(slots)
+        live = _highest_plausible(slots)
         if live > self._confirmed:
             if live == self._candidate:
                 self._confirmed = live

@@ -1,7 +1,5 @@
 """The checks, each by its story: quiet, raised after a while, steady through flicker, cleared."""
 
-import itertools
-
 import pytest
 
 from ninebot_bms import BMS, Dialect, Frame, Reason, Reject, Rejected, Reply, Seen, Snapshot
@@ -9,9 +7,7 @@ from ninebot_bms.registers import Block
 from packtap.analysis.finding import Held
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
 from packtap.analysis.link_health import CommLossCheck, NoiseCheck
-from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.rest import ImbalanceCheck
 from packtap.analysis.status_flags import StatusFlagCheck
 from packtap.model import EventState
 from stories import HEALTHY, judge, raised, snapshot
@@ -137,94 +133,6 @@ def test_a_fault_bit_in_two_readings_is_raised_and_cleared(status: int) -> None:
 def test_a_fault_bit_in_one_reading_is_a_damaged_frame() -> None:
     story = [snapshot(t * 0.2, status=0x4001 if t == 7 else 1) for t in range(40)]
     assert judge(StatusFlagCheck().update, story) == []
-
-
-# Charge off the median, at rest.
-
-
-def resting(t: float, number: int, millivolts: int, current_a: float = 0.02) -> Snapshot:
-    values = list(HEALTHY)
-    values[number - 1] = millivolts
-    return snapshot(t, current_a=current_a, cell_voltages_mv=tuple(values))
-
-
-def test_a_cell_far_off_at_rest_is_an_imbalance_once_it_has_rested() -> None:
-    story = [resting(float(t), 6, 3650) for t in range(0, 400, 2)]
-    events = judge(ImbalanceCheck().update, story)
-    assert [(e.kind, e.cell, e.t) for e in events] == [("cell_imbalance", 6, 190.0)]
-    assert "below the median" in events[0].text
-
-
-def test_the_same_cell_under_load_is_not_judged() -> None:
-    story = [resting(float(t), 6, 3650, current_a=8.0) for t in range(0, 2000, 2)]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_a_load_in_between_starts_the_rest_anew() -> None:
-    story = [
-        resting(float(t), 6, 3650, current_a=9.0 if t == 150 else 0.0) for t in range(0, 330, 2)
-    ]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_a_pack_on_the_bench_has_rested_already() -> None:
-    story = [resting(t / 2, 6, 3650) for t in range(40)]
-    events = judge(ImbalanceCheck(rested=True).update, story)
-    assert [(e.kind, e.cell, e.t) for e in events] == [("cell_imbalance", 6, 10.0)]
-
-
-def test_a_wide_spread_of_nearly_empty_cells_is_no_imbalance() -> None:
-    # 60 mV near 3.15 V are two points of charge; at 3.7 V they would be seven.
-    low = tuple(3150 + 6 * n for n in range(10))
-    story = [snapshot(float(t), current_a=0.0, cell_voltages_mv=low) for t in range(0, 900, 2)]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_a_bleeding_cell_is_left_out() -> None:
-    values = list(HEALTHY)
-    values[5] = 3650
-    story = [
-        snapshot(float(t), current_a=0.0, balancing_cells=(6,), cell_voltages_mv=tuple(values))
-        for t in range(0, 900, 2)
-    ]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_two_cells_alone_have_no_median_that_says_who_is_wrong() -> None:
-    story = [
-        snapshot(float(t), current_a=0.0, cell_voltages_mv=(3300, 3900)) for t in range(0, 900, 2)
-    ]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_without_a_current_nothing_is_said_about_rest() -> None:
-    story = [cells(float(t), 6, 3650) for t in range(0, 900, 2)]
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_a_current_that_is_no_longer_read_ends_the_rest() -> None:
-    story = [resting(0.0, 6, 3650)]
-    late = cells(400.0, 6, 3650)
-    story.append(
-        Snapshot(
-            t=400.0,
-            address=BMS,
-            values={**late.values, "current_a": 0.0},
-            times={**late.times, "current_a": 0.0},
-            fresh=late.fresh,
-            cell_count=None,
-            doubts=(),
-            temperatures_raw={},
-        )
-    )
-    assert judge(ImbalanceCheck().update, story) == []
-
-
-def test_charge_from_voltage_rises_with_the_voltage_everywhere() -> None:
-    charges = [soc_from_ocv_pct(mv) for mv in range(2500, 4400, 10)]
-    assert all(later > earlier for earlier, later in itertools.pairwise(charges))
-    assert soc_from_ocv_pct(4190) == pytest.approx(100)
-    assert soc_from_ocv_pct(2800) == pytest.approx(0)
 
 
 # The link.

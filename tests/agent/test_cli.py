@@ -29,7 +29,7 @@ from stories import HEALTHY, snapshot
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RECORDINGS = VECTORS / "recordings"
-SOUND = ("m365_esc_bms", "m365_dash_app", "m365_commercial_emulator")
+SOUND = ("m365_esc_bms", "m365_dash_app")
 
 Printed = pytest.CaptureFixture[str]
 
@@ -260,6 +260,17 @@ def test_a_sound_scooter_replayed_is_fine(name: str, capsys: Printed) -> None:
     assert max(lines[-1]["diagnosis"], key=lambda row: float(row["probability"]))["cause"] == "none"
 
 
+def test_an_emulator_instead_of_a_bms_is_called_implausible_and_not_believed(
+    capsys: Printed,
+) -> None:
+    code, lines, _ = replayed(capsys, "--json", str(RECORDINGS / "m365_commercial_emulator.log.gz"))
+    assert code == 1
+    assert [(line["kind"], line["severity"]) for line in lines[:-1]] == [
+        ("implausible_data", "warning")
+    ]
+    assert "emulator-constants" in {doubt["name"] for doubt in lines[-1]["doubts"]}
+
+
 def test_a_silent_bms_replayed_is_a_fault_and_the_board_the_first_suspect(capsys: Printed) -> None:
     code, lines, _ = replayed(capsys, "--json", str(RECORDINGS / "m365_esc_no_bms.log.gz"))
     assert code == 1
@@ -320,9 +331,16 @@ def test_standard_input_is_replayed_like_a_file(ride: Path) -> None:
 
 def test_an_error_code_of_the_scooter_makes_a_fault_the_prior(capsys: Printed) -> None:
     capture = str(RECORDINGS / "m365_esc_bms.log.gz")
-    code, lines, _ = replayed(capsys, "--json", "--esc-error", "21", capture)
+    _, plain, _ = replayed(capsys, "--json", capture)
+    code, told, _ = replayed(capsys, "--json", "--esc-error", "21", capture)
     assert code == 0
-    assert lines[-1]["diagnosis"][0]["cause"] == "bms_board"
+
+    def none(lines: list[dict[str, Any]]) -> float:
+        return {row["cause"]: row["probability"] for row in lines[-1]["diagnosis"]}["none"]
+
+    assert plain[-1]["diagnosis"][0]["cause"] == "none"
+    assert told[-1]["diagnosis"][0]["cause"] != "none"
+    assert none(told) < none(plain) / 10
 
 
 def test_a_recording_without_a_frame_answers_nothing(tmp_path: Path, capsys: Printed) -> None:
@@ -330,7 +348,7 @@ def test_a_recording_without_a_frame_answers_nothing(tmp_path: Path, capsys: Pri
     quiet.write_text("(1.000000) bms 00\n")
     code, lines, errors = replayed(capsys, "--json", str(quiet))
     assert code == 3
-    assert list(lines[-1]) == ["diagnosis", "pack"]
+    assert lines[-1]["diagnosis"] == []  # nothing was judged, and nothing looks as if it had been
     assert errors.count("\n") == 1
     assert "no frame" in errors
 

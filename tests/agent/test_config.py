@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from ordinary_user import ordinary_user
 from packtap.analysis.configured import cell_limits, imbalance_limits
+from packtap.analysis.imbalance import ImbalanceLimits
 from packtap.analysis.limits import CellLimits
-from packtap.analysis.rest import ImbalanceLimits
 from packtap.cli import main
 from packtap.config import (
     AgentConfig,
@@ -363,7 +363,7 @@ ONE_MISTAKE = {
         "pack",
         "cell_imbalance_clear_pct = 10",
         "pack.cell_imbalance_clear_pct",
-        "10 must be below the limit that raises (10)",
+        "10 must be below the limit that raises (4.5)",
     ),
 }
 

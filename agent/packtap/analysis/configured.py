@@ -3,8 +3,8 @@
 Here, because the configuration stands below the checks and must not know them.
 """
 
+from packtap.analysis.imbalance import ImbalanceLimits
 from packtap.analysis.limits import CellLimits
-from packtap.analysis.rest import ImbalanceLimits
 from packtap.config import PackConfig
 
 __all__ = ["cell_limits", "imbalance_limits"]

@@ -1,21 +1,28 @@
 """Which cause explains what was seen? Floor 2.
 
-Naive Bayes over the causes of `packtap.model.Cause`: a prior, and for every kind of event that was
-raised one row of likelihoods. Probabilities sum to one.
+Bayes over the defects of `defects.DEFECTS`, summed up by cause: a prior; every kind of event that
+was raised multiplies a defect by the probability that it raises that kind, every kind that was
+judged and stayed quiet by the probability that it does not. What nobody could judge moves nothing.
+Probabilities sum to one.
 
-Priors: a reported "BMS fault" (a fault flag, or a BMS that does not answer) starts from the repair
-report: board 60 %, cells 25 %, connections 10 %, the rest split as in events.md section 3. Without
-one, `none` has one half and the rest is shared in the same proportions.
+Priors: a reported "BMS fault" (on the display, a fault flag that heat does not explain, or a BMS
+that does not answer) starts from the repair report: board 60 %, cells 25 %, connections 10 %, the
+rest split as in events.md section 3. Without one, `none` has one half and the rest is shared in the
+same proportions.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import log2
 from types import MappingProxyType
 from typing import Final
 
-from packtap.model import Cause, Event, EventState
+from packtap.analysis.defects import DEFECTS, Defect
+from packtap.analysis.evidence import Evidence
+from packtap.analysis.next_test import TESTS, PossibleTest
+from packtap.model import Cause
 
-__all__ = ["FAULT_PRIOR", "LIKELIHOODS", "Likelihood", "RankedCause", "rank_causes"]
+__all__ = ["FAULT_PRIOR", "Diagnosis", "RankedCause", "diagnose"]
 
 #: Prior given a reported BMS fault and nothing else. Source: events.md section 3.
 FAULT_PRIOR: Final[Mapping[Cause, float]] = MappingProxyType(
@@ -31,113 +38,162 @@ FAULT_PRIOR: Final[Mapping[Cause, float]] = MappingProxyType(
 )
 
 _NONE_PRIOR: Final = 0.5  # without a reported fault
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """How likely an event of one kind is under each cause.
-
-    Attributes:
-        kind: row of `packtap.kinds`.
-        given: probability of seeing it at least once, by cause.
-        why: the reasoning or source behind the numbers.
-    """
-
-    kind: str
-    given: Mapping[Cause, float]
-    why: str
-
-
-def _row(kind: str, why: str, **given: float) -> Likelihood:
-    return Likelihood(kind, MappingProxyType({Cause(name): p for name, p in given.items()}), why)
-
-
-LIKELIHOODS: Final[tuple[Likelihood, ...]] = (
-    _row(
-        "bms_fault_flag",
-        "both boards and bad groups set it (BotoX clears bit 0 at 100 mV of spread); sound "
-        "packs never do",
-        bms_board=0.7, cell_damage=0.5, connection=0.3, moisture=0.3, calibration=0.1,
-        deep_discharge=0.8, none=0.001,
-    ),
-    _row(
-        "bms_comm_lost",
-        "a silent BMS is a board suspicion first, a line second; an empty pack is silent too",
-        bms_board=0.4, cell_damage=0.03, connection=0.35, moisture=0.1, calibration=0.01,
-        deep_discharge=0.3, none=0.001,
-    ),
-    _row(
-        "bus_noise",
-        "collisions are normal on the one-wire bus of a sound scooter; a loose line adds to them",
-        bms_board=0.2, cell_damage=0.2, connection=0.4, moisture=0.25, calibration=0.2,
-        deep_discharge=0.2, none=0.2,
-    ),
-    _row(
-        "cell_overvoltage",
-        "one cell too high: that cell or its balancing; a sense wire or the board can mimic it",
-        bms_board=0.1, cell_damage=0.25, connection=0.08, moisture=0.08, calibration=0.05,
-        deep_discharge=0.001, none=0.0005,
-    ),
-    _row(
-        "cell_undervoltage",
-        "a weak, shorted or dead group, an empty pack, or a sense wire that reads low",
-        bms_board=0.03, cell_damage=0.5, connection=0.1, moisture=0.08, calibration=0.02,
-        deep_discharge=0.95, none=0.005,
-    ),
-    _row(
-        "cell_imbalance",
-        "a difference of charge at rest is in the cells; wires and moisture can mimic it",
-        bms_board=0.02, cell_damage=0.6, connection=0.08, moisture=0.1, calibration=0.08,
-        deep_discharge=0.2, none=0.003,
-    ),
-)  # fmt: skip
-
-_BY_KIND: Final = {row.kind: row for row in LIKELIHOODS}
-_FAULT_REPORTED: Final = frozenset({"bms_fault_flag", "bms_comm_lost"})
+#: Even a reported fault leaves a little room for a sound pack (ESC, plug, dashboard).
+_NONE_REPORTED: Final = 0.003
+#: A test that is expected to tell less than this, of at most 2.8 bits, is not worth the time.
+_WORTH_BITS: Final = 0.05
+#: Evidence is named for or against a cause if it moves it by this factor.
+_SPEAKS: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class RankedCause:
-    """One cause, its probability (0-1) and the kinds of event that speak for or against it."""
+    """One cause.
+
+    Attributes:
+        cause: which.
+        probability: 0-1.
+        defect: the most probable defect of this cause, a name of `defects.DEFECTS`.
+        evidence_for: kinds and signs that were seen, and "no <kind>" for those that stayed quiet.
+        evidence_against: the same, speaking against it.
+    """
 
     cause: Cause
     probability: float
+    defect: str
     evidence_for: tuple[str, ...]
     evidence_against: tuple[str, ...]
 
 
-def rank_causes(
-    events: Iterable[Event], *, fault_reported: bool = False
-) -> tuple[RankedCause, ...]:
-    """Return all causes, most probable first; their probabilities sum to one.
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What explains what was seen.
+
+    Attributes:
+        causes: all of them, most probable first; probabilities sum to one.
+        cannot_judge: kinds of event for which something was missing.
+        next_test: what would tell most, among what can be done now; None if nothing would.
+    """
+
+    causes: tuple[RankedCause, ...]
+    cannot_judge: tuple[str, ...]
+    next_test: PossibleTest | None
+
+
+def diagnose(evidence: Evidence, *, on_bench: bool = False) -> Diagnosis:
+    """Return the causes, most probable first, and what to do next.
 
     Args:
-        events: what was raised; an event that was cleared since is evidence all the same.
-        fault_reported: somebody, or the dashboard, said "BMS fault".
+        evidence: what was seen and what stayed quiet.
+        on_bench: the pack is alone on the bench: tests that need a ride are out of reach.
     """
-    seen = {event.kind for event in events if event.state is EventState.RAISED}
-    if fault_reported or seen & _FAULT_REPORTED:
-        # Even a reported fault leaves a little room for a sound pack (ESC, plug, dashboard).
-        weights = {cause: max(p, 0.001) for cause, p in FAULT_PRIOR.items()}
-    else:
-        weights = {cause: p * (1 - _NONE_PRIOR) for cause, p in FAULT_PRIOR.items()}
-        weights[Cause.NONE] = _NONE_PRIOR
-    rows = [_BY_KIND[kind] for kind in sorted(seen) if kind in _BY_KIND]
-    for row in rows:
-        for cause in Cause:
-            weights[cause] *= row.given[cause]
-    total = sum(weights.values())
-    ranked = [
-        RankedCause(cause, weight / total, *_evidence(cause, rows))
-        for cause, weight in weights.items()
-    ]
-    return tuple(sorted(ranked, key=lambda entry: entry.probability, reverse=True))
+    factors = _factors(evidence)
+    weights = _normalised([_posterior(defect, evidence, factors) for defect in DEFECTS])
+    ranked = [_rank(cause, weights, factors) for cause in Cause]
+    ranked.sort(key=lambda entry: entry.probability, reverse=True)
+    return Diagnosis(
+        causes=tuple(ranked),
+        cannot_judge=evidence.unjudged,
+        next_test=_most_informative(weights, evidence, on_bench=on_bench),
+    )
 
 
-def _evidence(cause: Cause, rows: Iterable[Likelihood]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _is_reported(evidence: Evidence) -> bool:
+    if evidence.fault_reported or "bms_comm_lost" in evidence.raised:
+        return True
+    if "bms_fault_flag" not in evidence.raised:
+        return False
+    flags = {sign for sign in evidence.signs if sign.startswith("flag_")}
+    is_heat = flags == {"flag_over_temperature"} and "over_temperature" in evidence.raised
+    return not is_heat
+
+
+def _prior(defect: Defect, evidence: Evidence) -> float:
+    if _is_reported(evidence):
+        return max(FAULT_PRIOR[defect.cause], _NONE_REPORTED) * defect.share
+    if defect.cause is Cause.NONE:
+        return _NONE_PRIOR * defect.share
+    return FAULT_PRIOR[defect.cause] * (1 - _NONE_PRIOR) * defect.share
+
+
+#: Evidence as the sentence names it, and its probability under each defect, in the rows' order.
+_Factors = dict[str, tuple[float, ...]]
+
+
+def _factors(evidence: Evidence) -> _Factors:
+    factors: _Factors = {}
+    for name in sorted(evidence.raised | evidence.signs):
+        factors[name] = tuple(defect.probability(name) for defect in DEFECTS)
+    for name in sorted(evidence.quiet):
+        factors[f"no {name}"] = tuple(1 - defect.probability(name) for defect in DEFECTS)
+    return factors
+
+
+def _posterior(defect: Defect, evidence: Evidence, factors: _Factors) -> float:
+    weight = _prior(defect, evidence)
+    row = DEFECTS.index(defect)
+    for probabilities in factors.values():
+        weight *= probabilities[row]
+    return weight
+
+
+def _normalised(weights: Iterable[float]) -> tuple[float, ...]:
+    listed = tuple(weights)
+    total = sum(listed)
+    return tuple(weight / total for weight in listed)
+
+
+def _rank(cause: Cause, weights: tuple[float, ...], factors: _Factors) -> RankedCause:
+    rows = [row for row, defect in enumerate(DEFECTS) if defect.cause is cause]
+    probability = sum(weights[row] for row in rows)
+    best = max(rows, key=lambda row: weights[row])
     speaks_for: list[str] = []
     speaks_against: list[str] = []
-    for row in rows:
-        typical = sum(row.given.values()) / len(row.given)
-        (speaks_for if row.given[cause] >= typical else speaks_against).append(row.kind)
-    return tuple(speaks_for), tuple(speaks_against)
+    for name, probabilities in factors.items():
+        mine = probabilities[best]
+        # Against the average of what else could be: all other causes, by what they weigh.
+        others = [row for row, defect in enumerate(DEFECTS) if defect.cause is not cause]
+        weight = sum(weights[row] for row in others)
+        share = sum(weights[row] * probabilities[row] for row in others)
+        typical = share / weight if weight > 0 else mine
+        # The leading cause made the evidence likely: compare it with what is typical anyway.
+        plain = sum(probabilities[row] for row in others) / len(others)
+        if mine >= _SPEAKS * min(typical, plain):
+            speaks_for.append(name)
+        elif mine * _SPEAKS <= max(typical, plain):
+            speaks_against.append(name)
+    return RankedCause(
+        cause, probability, DEFECTS[best].name, tuple(speaks_for), tuple(speaks_against)
+    )
+
+
+def _most_informative(
+    weights: tuple[float, ...], evidence: Evidence, *, on_bench: bool
+) -> PossibleTest | None:
+    """Return the test with the largest expected drop of uncertainty about the cause."""
+    now = _entropy(weights)
+    best: PossibleTest | None = None
+    best_gain = _WORTH_BITS
+    for test in TESTS:
+        if on_bench and not test.on_bench:
+            continue
+        if test.shows and test.shows <= (evidence.judged | evidence.raised):
+            continue  # done: this is what the traffic has told already
+        positive = [weight * test.positive(d) for weight, d in zip(weights, DEFECTS, strict=True)]
+        negative = [weight - part for weight, part in zip(weights, positive, strict=True)]
+        after = sum(
+            sum(parts) * _entropy(_normalised(parts))
+            for parts in (positive, negative)
+            if sum(parts) > 0
+        )
+        if now - after > best_gain:
+            best, best_gain = test, now - after
+    return best
+
+
+def _entropy(weights: tuple[float, ...]) -> float:
+    """Return the uncertainty about the cause, bits."""
+    by_cause = dict.fromkeys(Cause, 0.0)
+    for weight, defect in zip(weights, DEFECTS, strict=True):
+        by_cause[defect.cause] += weight
+    return -sum(p * log2(p) for p in by_cause.values() if p > 0)

@@ -44,6 +44,7 @@ class CellVoltageCheck:
     def __init__(self, limits: CellLimits | None = None) -> None:
         self._limits = limits or CellLimits()
         self._cells: dict[int, _CellState] = {}
+        self.judged: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield findings for the cells that this snapshot newly read."""
@@ -52,6 +53,7 @@ class CellVoltageCheck:
         cells = snapshot.trusted("cell_voltages_mv")
         if not isinstance(cells, tuple):
             return
+        self.judged |= {"cell_overvoltage", "cell_undervoltage"}
         t = snapshot.times["cell_voltages_mv"]
         for number, millivolts in enumerate(cells, start=1):
             if millivolts is not None:

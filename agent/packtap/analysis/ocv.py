@@ -1,9 +1,10 @@
 """Open-circuit voltage of an NMC/NCA 18650 cell against its state of charge, floor 2.
 
-One typical curve at 25 degC, rounded from published pseudo-OCV measurements (C/20 to C/32);
-tables of different makers differ by up to 5 points. It serves to turn a voltage difference at rest
-into a difference of charge: that number is comparable at 3.2 V (30-60 mV a point) and at 3.7 V
-(7-10 mV a point), a number of millivolts is not. Source of the idea: events.md section 7.
+One typical curve at 25 degC, between published pseudo-OCV measurements (C/20 to C/32) of NMC and
+NCA cells; tables of different makers differ by up to 5 points. It serves to turn a voltage
+difference at rest into a difference of charge: that number is comparable at 3.2 V (30-60 mV a
+point) and at 3.7 V (7-10 mV a point), a number of millivolts is not. Source of the idea: events.md
+section 7.
 """
 
 from bisect import bisect_right
@@ -11,9 +12,12 @@ from typing import Final
 
 __all__ = ["soc_from_ocv_pct"]
 
-_SOC_PCT: Final = (0, 1, 2, 3, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
+_SOC_PCT: Final = (
+    0, 1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100,
+)  # fmt: skip
 _OCV_MV: Final = (
-    2800, 2950, 3050, 3130, 3250, 3400, 3500, 3570, 3620, 3680, 3780, 3880, 3980, 4070, 4120, 4190,
+    2900, 2990, 3060, 3115, 3200, 3275, 3335, 3415, 3475, 3525, 3575, 3618, 3654, 3692, 3735, 3782,
+    3832, 3884, 3932, 3978, 4022, 4062, 4096, 4135, 4195,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ class StatusFlagCheck:
         # Two readings in a row, however close: the status is polled every 0.2 to 2 s.
         self._fault = Held(0.0)
         self._no_fault = Held(5.0)
+        self.judged: set[str] = set()
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a finding if this snapshot newly read the status."""
@@ -29,6 +30,7 @@ class StatusFlagCheck:
             return
         t = snapshot.times["status"]
         flags = fault_flags(status)
+        self.judged.add("bms_fault_flag")
         present = self._fault.update(bool(flags), t)
         absent = self._no_fault.update(not flags, t)
         if present or absent:

@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
-from ninebot_bms import Observer
-from packtap.analysis.diagnosis import RankedCause, rank_causes
+from ninebot_bms import Doubt, Observer
+from packtap.analysis.diagnosis import Diagnosis
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.errors import CaptureError
@@ -48,11 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         if not told.frames:
             raise
         broken = error  # what was read before the break is worth a diagnosis
-    ranked = rank_causes(told.events, fault_reported=arguments.esc_error is not None)
+    if arguments.esc_error is not None:
+        told.tap.evidence.report_error(arguments.esc_error)
     if arguments.json:
-        _print_diagnosis_json(ranked, told.tap.pack)
+        _print_diagnosis_json(told)
     elif told.frames:
-        _print_diagnosis(ranked, told)
+        _print_diagnosis(told)
     if broken is not None:
         raise broken
     if not told.frames:
@@ -76,6 +77,7 @@ class _Told:
         self.snapshots = 0
         self.has_cells = False
         self.has_times = False
+        self.doubts: dict[str, Doubt] = {}
 
     def take(self, digest: Digest) -> list[Event]:
         """Note what a chunk gave; return its events."""
@@ -83,6 +85,7 @@ class _Told:
             self.snapshots += 1
             self.has_cells |= snapshot.values.get("cell_voltages_mv") is not None
             self.has_times |= snapshot.t is not None
+            self.doubts.update((doubt.name, doubt) for doubt in snapshot.doubts)
         self.events += digest.events
         return digest.events
 
@@ -122,27 +125,54 @@ def _print_event(event: Event, *, as_json: bool) -> None:
     print(f"{when}{word}  {event.kind}: {event.text}")
 
 
-def _print_diagnosis_json(ranked: tuple[RankedCause, ...], pack: str) -> None:
-    causes = [
+def _print_diagnosis_json(told: _Told) -> None:
+    # Where no frame was heard nothing was judged, and no ranking must look as if it had been.
+    diagnosis = told.tap.diagnose() if told.frames else None
+    test = None if diagnosis is None else diagnosis.next_test
+    print(
+        json.dumps(
+            {
+                "diagnosis": [] if diagnosis is None else _causes(diagnosis),
+                "pack": told.tap.pack,
+                "cannot_judge": None if diagnosis is None else list(diagnosis.cannot_judge),
+                "next_test": None if test is None else {"name": test.name, "action": test.action},
+                "doubts": [
+                    {"name": doubt.name, "rows": list(doubt.rows), "text": doubt.text}
+                    for doubt in told.doubts.values()
+                ],
+            }
+        )
+    )
+
+
+def _causes(diagnosis: Diagnosis) -> list[dict[str, object]]:
+    return [
         {
             "cause": entry.cause.value,
             "probability": round(entry.probability, 6),
+            "defect": entry.defect,
             "evidence_for": list(entry.evidence_for),
             "evidence_against": list(entry.evidence_against),
         }
-        for entry in ranked
+        for entry in diagnosis.causes
     ]
-    print(json.dumps({"diagnosis": causes, "pack": pack}))
 
 
-def _print_diagnosis(ranked: tuple[RankedCause, ...], told: _Told) -> None:
+def _print_diagnosis(told: _Told) -> None:
     print(f"\n{told.frames} frames, {told.refused} refused, {told.snapshots} readings.")
     if told.snapshots and not told.has_cells:
         print("Nobody asked for cells (a stock ESC never does): about cells nothing can be said.")
     if told.snapshots and not told.has_times:
         print("The recording has no times: what takes a while to show cannot be judged.")
+    for doubt in told.doubts.values():
+        print(f"Not believed: {doubt.text}")
+    diagnosis = told.tap.diagnose()
     print(f"Pack {told.tap.pack}: what explains this, most probable first")
-    for entry in ranked:
+    for entry in diagnosis.causes:
         if entry.probability >= 0.005:
             evidence = f"  (for: {', '.join(entry.evidence_for)})" if entry.evidence_for else ""
             print(f"  {entry.probability:5.1%}  {entry.cause.value}{evidence}")
+    if (test := diagnosis.next_test) is not None:
+        print(f"Next: {test.action} It counts if {test.positive_means}.")
+    if diagnosis.cannot_judge:
+        print(f"Cannot judge: {', '.join(diagnosis.cannot_judge)}")

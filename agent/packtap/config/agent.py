@@ -91,20 +91,20 @@ class PackConfig:
         default=3000, metadata=about("Above this it is fine again.", Within(1500, 3600))
     )
     cell_imbalance_pct: float = field(
-        default=10.0,
+        default=4.5,
         metadata=about(
             "At rest, so many points of charge off the median of the pack is an imbalance.",
             Within(1, 50),
         ),
     )
     cell_imbalance_clear_pct: float = field(
-        default=7.0, metadata=about("Within this it is fine again.", Within(0.5, 50))
+        default=3.0, metadata=about("Within this it is fine again.", Within(0.5, 50))
     )
     rest_current_a: float = field(
         default=0.3, metadata=about("Below this current the pack rests.", Within(0.01, 5))
     )
     rest_s: float = field(
-        default=180.0,
+        default=60.0,
         metadata=about(
             "It must have rested for this long before charges are compared.", Within(0, 3600)
         ),

@@ -1,0 +1,127 @@
+"""Does a charger that is plugged in charge? Floor 2.
+
+Judged only where charging should happen: the board says "charger inserted" (bit 7), every cell is
+between empty and full, both temperatures are where charging is allowed, and the readings live (a
+frozen board shows no current either). A full pack, a pack that has just been plugged in, one that
+is too cold, and one whose board rightly refuses an empty or overcharged cell are no faults.
+
+Source: events.md section 2 (charge_blocked: 60 s, below 4.15 V, 0-45 degC); protocol.md section 6.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ninebot_bms import Snapshot
+from packtap.analysis.finding import Finding
+
+__all__ = ["ChargeCheck", "ChargeLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLimits:
+    """When a charger should charge.
+
+    Attributes:
+        seconds: without current, before it counts as blocked. Chargers start within a few.
+        current_a: magnitude that counts as charging; offsets are below 0.15 A, chargers give
+            1.7-2.9 A and end below 0.3 A only when the pack is full.
+        full_mv: a cell above this may have ended the charge. Chargers stop at 4.15-4.2 V a cell;
+            the cells relax by up to 50 mV, and no charger starts again by itself above 4.1 V.
+        empty_mv: below this a board rightly refuses to charge.
+        cold_c: charging is allowed from here
+        hot_c: to here.
+        gap_s: longer without a reading, and the time starts anew.
+    """
+
+    seconds: float = 60.0
+    current_a: float = 0.2
+    full_mv: int = 4100
+    empty_mv: int = 2800
+    cold_c: float = 0.0
+    hot_c: float = 45.0
+    gap_s: float = 30.0
+
+
+_CHARGER: Final = 0x0080
+_READINGS: Final = 3
+
+
+class ChargeCheck:
+    """Judges every fresh status word with bit 7 set."""
+
+    def __init__(self, limits: ChargeLimits | None = None) -> None:
+        self._limits = limits or ChargeLimits()
+        self._since: float | None = None
+        self._last: float | None = None
+        self._readings = 0
+        self._cells: object = None
+        self._lives = False
+        self._has_charged = False  # since the charger was plugged in
+        self.judged: set[str] = set()
+
+    def update(self, snapshot: Snapshot) -> Iterator[Finding]:
+        """Yield a finding if this snapshot decides one."""
+        self._watch_cells(snapshot)
+        if not {"status", "current_a"} & snapshot.fresh:
+            return
+        status, current = snapshot.trusted("status"), snapshot.trusted("current_a")
+        t = snapshot.t
+        if not isinstance(status, int) or not isinstance(current, int | float) or t is None:
+            return
+        if current <= -self._limits.current_a:
+            self._forget()
+            self._has_charged = True
+            if status & _CHARGER:
+                self.judged.add("charge_blocked")
+            yield Finding("charge_blocked", False, t)
+            return
+        if not status & _CHARGER:
+            self._has_charged = False
+        # A charge that has been going and ended was not blocked.
+        if not status & _CHARGER or self._has_charged or not self._may_charge(snapshot):
+            self._forget()
+            return
+        if (
+            self._since is None
+            or self._last is None
+            or not 0 <= t - self._last <= self._limits.gap_s
+        ):
+            self._forget()
+            self._since = t
+        self._last = t
+        self._readings += 1
+        waited_s = t - self._since
+        if waited_s > self._limits.seconds and self._readings >= _READINGS and self._lives:
+            self.judged.add("charge_blocked")
+            value, limit = round(waited_s), self._limits.seconds
+            yield Finding("charge_blocked", True, t, value=value, limit=limit)
+
+    def _watch_cells(self, snapshot: Snapshot) -> None:
+        cells = snapshot.trusted("cell_voltages_mv")
+        if "cell_voltages_mv" not in snapshot.fresh or cells is None:
+            return
+        if self._cells is not None and cells != self._cells:
+            self._lives = True
+        self._cells = cells
+
+    def _may_charge(self, snapshot: Snapshot) -> bool:
+        limits = self._limits
+        cells = snapshot.trusted("cell_voltages_mv")
+        if not isinstance(cells, tuple):
+            return False
+        known = [mv for mv in cells if mv is not None]
+        if 2 * len(known) <= len(cells):
+            return False
+        if not all(limits.empty_mv <= mv < limits.full_mv for mv in known):
+            return False
+        for name in ("temperature_1_c", "temperature_2_c"):
+            celsius = snapshot.trusted(name)
+            if not isinstance(celsius, int | float) or not limits.cold_c <= celsius <= limits.hot_c:
+                return False
+        return True
+
+    def _forget(self) -> None:
+        self._since = self._last = None
+        self._readings = 0
+        self._lives = False

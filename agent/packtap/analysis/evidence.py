@@ -1,0 +1,126 @@
+"""What has been found out about one pack so far, floor 2: constant memory, kept over restarts.
+
+An event that was cleared since is evidence all the same. Kinds that were judged and not raised are
+evidence against; kinds that were never judged are none.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ninebot_bms import Snapshot, fault_flags
+from packtap import kinds
+from packtap.analysis.arbiter import explained_by
+from packtap.model import Event, EventState
+
+__all__ = ["Evidence", "esc_sign"]
+
+_MANY_CELLS: Final = 3
+#: Full over design capacity, as the board says them. Packs count as worn out from here on.
+_AGED: Final = 0.8
+_MANY: Final = {"cell_overvoltage": "many_cells_high", "cell_undervoltage": "many_cells_low"}
+_DOUBT_SIGNS: Final = {"emulator-constants": "emulator", "serial-factory": "factory_serial"}
+#: Error codes of the scooter. Source: protocol.md section 7.
+_ESC_SIGNS: Final = {
+    16: "esc_charge", 17: "esc_charge", 38: "esc_charge",
+    19: "esc_voltage", 20: "esc_voltage", 24: "esc_voltage",
+    21: "esc_silent", 42: "esc_silent",
+    22: "esc_config", 43: "esc_config",
+    23: "esc_serial", 44: "esc_serial",
+    39: "esc_temperature", 41: "esc_temperature",
+    45: "esc_deep", 46: "esc_deep",
+}  # fmt: skip
+
+
+def esc_sign(code: int) -> str | None:
+    """Return the sign that an error code on the scooter's display is; None: nothing special."""
+    return _ESC_SIGNS.get(code)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Events, signs and judged kinds of one pack.
+
+    Attributes:
+        cells: kind of event that was raised -> cells that it named, as a bit map (bit 0: none).
+        signs: names of `defects.SIGNS` that showed.
+        judged: kinds (and signs that can be absent) that have been judged, seen or not.
+        fault_reported: somebody, or the dashboard, said "BMS fault".
+    """
+
+    cells: dict[str, int] = field(default_factory=dict)
+    signs: set[str] = field(default_factory=set)
+    judged: set[str] = field(default_factory=set)
+    fault_reported: bool = False
+
+    @property
+    def raised(self) -> frozenset[str]:
+        """Kinds that have been raised."""
+        return frozenset(self.cells)
+
+    @property
+    def quiet(self) -> frozenset[str]:
+        """Kinds that were judged and never raised, and not because a stronger one stood."""
+        hidden = {kind for raised in self.cells for kind in explained_by(raised)}
+        return frozenset(self.judged) - self.raised - hidden - self.signs
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Kinds that nothing could be said about so far, in the order of the rows."""
+        known = self.raised | self.judged
+        return tuple(kind.name for kind in kinds.KINDS if kind.name not in known)
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Take what was raised."""
+        for event in events:
+            if event.state is EventState.RAISED:
+                self.cells[event.kind] = self.cells.get(event.kind, 0) | 1 << (event.cell or 0)
+                sign = _MANY.get(event.kind)
+                if sign and (self.cells[event.kind] >> 1).bit_count() >= _MANY_CELLS:
+                    self.signs.add(sign)
+            elif event.kind == "bms_comm_lost":
+                self.signs.add("came_back")
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Take the signs of a snapshot whose fault flag is an event already."""
+        for doubt in snapshot.doubts:
+            if (sign := _DOUBT_SIGNS.get(doubt.name)) is not None:
+                self.signs.add(sign)
+        full, design = (snapshot.trusted(f"{name}_capacity_mah") for name in ("full", "design"))
+        if isinstance(full, int) and isinstance(design, int):
+            self.judged.add("capacity_told")  # a board that does not tell is evidence as well
+            if full < _AGED * design:
+                self.signs.add("capacity_told")
+        status = snapshot.trusted("status")
+        if "bms_fault_flag" in self.cells and isinstance(status, int):
+            self.signs |= {f"flag_{flag}" for flag in fault_flags(status)}
+
+    def report_error(self, code: int) -> None:
+        """Take the error code that the scooter shows."""
+        self.fault_reported = True
+        if (sign := esc_sign(code)) is not None:
+            self.signs.add(sign)
+
+    def state(self) -> dict[str, object]:
+        """Return everything as JSON can keep it."""
+        return {
+            "cells": dict(self.cells),
+            "signs": sorted(self.signs),
+            "judged": sorted(self.judged),
+            "fault_reported": self.fault_reported,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, object]) -> "Evidence":
+        """Return what `state` described; what is not understood is left out."""
+        cells, signs, judged = state.get("cells"), state.get("signs"), state.get("judged")
+        return cls(
+            cells={
+                kind: bits
+                for kind, bits in (cells.items() if isinstance(cells, dict) else ())
+                if kind in kinds.by_name and isinstance(bits, int)
+            },
+            signs=set(signs) if isinstance(signs, list) else set(),
+            judged=set(judged) if isinstance(judged, list) else set(),
+            fault_reported=state.get("fault_reported") is True,
+        )

@@ -1,0 +1,150 @@
+"""Does a cell lose charge while nothing flows? Floor 2.
+
+A soft internal short of 20-200 ohm draws 20-200 mA: 0.1-2 % of the cell's charge an hour, against
+well under 0.01 %/h of difference between healthy cells. It shows in the rest bursts of a parked
+pack: each cell's deviation from the median, as state of charge, is averaged over a burst, and
+bursts hours apart are compared. The first hour after load is left out (relaxation), and a rest in
+which the balancer bleeds a cell starts anew without it. Source: events.md section 7 (3).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from packtap.analysis.finding import Finding
+from packtap.analysis.ocv import soc_from_ocv_pct
+from packtap.analysis.reading import CellReading, middle
+
+__all__ = ["SelfDischargeCheck", "SelfDischargeLimits"]
+
+_MIN_CELLS: Final = 3
+_BURST_S: Final = 600.0
+_MIN_READINGS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SelfDischargeLimits:
+    """Loss of charge of one cell against the others, at rest.
+
+    A burst's mean is good to 0.5 mV, 0.05 points; 0.6 points are twelve times that, 0.35 points
+    three bursts in a row are seven times.
+    """
+
+    settled_s: float = 3600.0
+    apart_s: float = 1800.0
+    loss_pct: float = 0.6
+    steady_loss_pct: float = 0.35
+    rate_pct_per_h: float = 0.05
+    outlier: float = 5.0
+    knee_mv: float = 3350.0
+
+
+class _Burst:
+    """Mean deviation of every cell over a stretch of readings."""
+
+    def __init__(self, t: float) -> None:
+        self.started = t
+        self._sums: dict[int, float] = {}
+        self._t_sum = 0.0
+        self.readings = 0
+
+    def add(self, t: float, deviations: Mapping[int, float]) -> None:
+        self.readings += 1
+        self._t_sum += t - self.started
+        for cell, pct in deviations.items():
+            self._sums[cell] = self._sums.get(cell, 0.0) + pct
+
+    @property
+    def t(self) -> float:
+        """Mean time."""
+        return self.started + self._t_sum / self.readings
+
+    def means(self) -> dict[int, float]:
+        """Mean deviation by cell, points of charge."""
+        return {cell: total / self.readings for cell, total in self._sums.items()}
+
+
+class SelfDischargeCheck:
+    """Judges a parked pack, burst by burst."""
+
+    def __init__(self, limits: SelfDischargeLimits | None = None) -> None:
+        self._limits = limits or SelfDischargeLimits()
+        self._anchor: _Burst | None = None
+        self._before: dict[int, float] = {}  #: loss at the last whole burst
+        self._burst: _Burst | None = None
+        self._cells: frozenset[int] = frozenset()
+        self.judged: set[str] = set()
+
+    def take(self, reading: CellReading) -> Iterator[Finding]:
+        """Yield findings once two bursts lie far enough apart."""
+        limits, t = self._limits, reading.t
+        if t is None:
+            return
+        levels = {
+            cell: float(mv)
+            for cell, mv in enumerate(reading.cells_mv, start=1)
+            if mv is not None and cell not in reading.bleeding
+        }
+        is_settled = limits.settled_s <= reading.rested_s < float("inf")
+        if not is_settled or len(levels) < _MIN_CELLS:
+            self._restart()
+            return
+        level = middle(tuple(levels.values()))
+        cells = frozenset(levels)
+        if cells != self._cells or level < limits.knee_mv:
+            self._restart()
+            self._cells = cells
+        if level < limits.knee_mv:
+            return
+        level_pct = soc_from_ocv_pct(level)
+        if self._burst is not None and t < self._burst.started:  # another clock
+            self._restart()
+        if self._burst is None or t - self._burst.started > _BURST_S:
+            self._close_burst()
+            self._burst = _Burst(t)
+        self._burst.add(t, {cell: soc_from_ocv_pct(mv) - level_pct for cell, mv in levels.items()})
+        if self._anchor is not None and self._burst.readings >= _MIN_READINGS:
+            yield from self._judge(reading, self._anchor, self._burst)
+
+    def _restart(self) -> None:
+        self._anchor = self._burst = None
+        self._before = {}
+
+    def _close_burst(self) -> None:
+        if self._burst is None or self._burst.readings < _MIN_READINGS:
+            return
+        if self._anchor is None:
+            self._anchor = self._burst
+        else:
+            self._before = _losses(self._anchor, self._burst)
+
+    def _judge(self, reading: CellReading, anchor: _Burst, burst: _Burst) -> Iterator[Finding]:
+        limits = self._limits
+        apart_s = burst.t - anchor.t
+        if apart_s < limits.apart_s:
+            return
+        self.judged.add("self_discharge_cell")
+        losses = _losses(anchor, burst)
+        usual = middle([abs(loss) for loss in losses.values()])
+        for cell, loss in losses.items():
+            rate = loss / apart_s * 3600
+            before = self._before.get(cell, 0.0)
+            is_steady = before >= limits.steady_loss_pct / 2 and loss > before
+            needed = limits.steady_loss_pct if is_steady else limits.loss_pct
+            if loss >= needed and rate >= limits.rate_pct_per_h and loss > limits.outlier * usual:
+                yield Finding(
+                    "self_discharge_cell",
+                    True,
+                    reading.known_t,
+                    cell,
+                    round(rate, 2),
+                    limits.rate_pct_per_h,
+                )
+
+
+def _losses(anchor: _Burst, burst: _Burst) -> dict[int, float]:
+    """Return how much each cell lost against the others, points of charge."""
+    now = burst.means()
+    fell = {cell: pct - now[cell] for cell, pct in anchor.means().items() if cell in now}
+    usual = middle(tuple(fell.values())) if fell else 0.0
+    return {cell: loss - usual for cell, loss in fell.items()}

@@ -1,0 +1,58 @@
+"""One kind of event as a value, floor 1."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from packtap.model import Severity
+
+__all__ = ["SERVICE", "STOP", "Kind"]
+
+#: Words that several kinds share.
+STOP: Final = "Stop using and charging the scooter; keep it away from anything that burns."
+SERVICE: Final = "Have the pack checked by qualified service."
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of event.
+
+    Attributes:
+        name: the name on the wire, in the store and in every panel.
+        severity: how much it matters.
+        per_cell: an event of this kind names one cell.
+        needs: register rows without which it cannot be judged.
+        unit: of value and limit; "" where the kind has no number.
+        raised: when it is raised, in words, with the source of the numbers.
+        cleared: when it is cleared, in words.
+        seen: template of the sentence that says what was seen ({cell} {value} {limit} {detail}).
+        meaning: what that means.
+        action: what to do. Never tells a layman to open a pack.
+    """
+
+    name: str
+    severity: Severity
+    per_cell: bool
+    needs: tuple[str, ...]
+    unit: str
+    raised: str
+    cleared: str
+    seen: str
+    meaning: str
+    action: str
+
+    def sentence(
+        self,
+        cell: int | None = None,
+        value: float | None = None,
+        limit: float | None = None,
+        detail: str = "",
+    ) -> str:
+        """Return what was seen, what it means and what to do, for people."""
+        seen = self.seen.format(
+            cell=cell, value=_number(value), limit=_number(limit), detail=detail
+        )
+        return f"{seen}. {self.meaning} {self.action}"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}".removesuffix(".0")
