@@ -108,7 +108,9 @@ class CellChecks:
         astray = {cell for pair in open_pairs(cells) for cell in pair} | self._moisture.wet
         known = [mv for mv in cells if mv is not None]
         current_a = number(snapshot, "current_a")
-        if known and middle(known) < _EMPTY_MV and abs(current_a or 0.0) < _QUIET_A:
+        # Without a current nobody can say that the pack rests, and `depletion` will not judge it.
+        rests = current_a is not None and abs(current_a) < _QUIET_A
+        if known and middle(known) < _EMPTY_MV and rests:
             astray = set(range(1, len(cells) + 1))
         if not astray:
             return snapshot
