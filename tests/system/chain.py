@@ -371,8 +371,8 @@ def committed_events(path: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=_event_order)
 
 
-def _event_order(row: Mapping[str, Any]) -> tuple[int, str, int]:
-    return row["time"], row["id"], row["state"]
+def _event_order(row: Mapping[str, Any]) -> tuple[int, str, int, str]:
+    return row["time"], row["id"], row["state"], row["pack"]
 
 
 def rows_of_packs(readings: list[StoredReading]) -> PackRows:

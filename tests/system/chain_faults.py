@@ -307,7 +307,8 @@ def _chain(folder: Path, broker: Mosquitto, seed: int, url: str | None = None) -
         yield _Chain(Wires(plan), lines, broker, agent, ingest, Outcome(seed))
 
 
-def _by_event(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, int], Mapping[str, Any]]:
-    by_key = {(row["id"], row["state"], row["time"]): row for row in rows}
+def _by_event(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    # The pack too: an event from before the serial was read is told again under the serial.
+    by_key = {(row["id"], row["pack"], row["state"], row["time"]): row for row in rows}
     assert len(by_key) == len(rows)
     return by_key

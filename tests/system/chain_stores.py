@@ -47,7 +47,7 @@ def influx_events(influxdb: InfluxDB) -> list[dict[str, Any]]:
     for row in influxdb.rows("SELECT * FROM event"):
         _check_origin(row)
         rows.append({name: value for name, value in row.items() if value is not None})
-    return sorted(rows, key=lambda row: (row["time"], row["id"], row["state"]))
+    return sorted(rows, key=lambda row: (row["time"], row["id"], row["state"], row["pack"]))
 
 
 def influx_types(influxdb: InfluxDB, measurement: str) -> dict[str, str]:
