@@ -336,7 +336,8 @@ def test_an_error_code_of_the_scooter_makes_a_fault_the_prior(capsys: Printed) -
     assert code == 0
 
     def none(lines: list[dict[str, Any]]) -> float:
-        return {row["cause"]: row["probability"] for row in lines[-1]["diagnosis"]}["none"]
+        ranked = {row["cause"]: float(row["probability"]) for row in lines[-1]["diagnosis"]}
+        return ranked["none"]
 
     assert plain[-1]["diagnosis"][0]["cause"] == "none"
     assert told[-1]["diagnosis"][0]["cause"] != "none"
