@@ -1,8 +1,8 @@
 """The `packtap` command, floor 5: one command a file.
 
-A command module has `NAME`, `HELP`, `add_arguments(parser)` and `run(arguments) -> int`. Only the
-module of the chosen command is imported, so that the command line starts without the optional
-packages and a technician's laptop needs only what its command needs.
+A command module has `add_arguments(parser)` and `run(arguments) -> int`; its line of help stands
+in `COMMANDS`. Only the module of the chosen command is imported, so that the command line starts
+without the optional packages and a technician's laptop needs only what its command needs.
 
 Exit codes: 0 fine, 1 fault found, 2 usage or configuration, 3 nothing answers.
 """
@@ -54,8 +54,6 @@ _SERVICES: Final = frozenset({"agent", "ingest"})
 
 
 class _Command(Protocol):
-    HELP: str
-
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
     def run(self, arguments: argparse.Namespace) -> int: ...

@@ -8,8 +8,6 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-HELP = "the service on the Pi: tap, analyse, store, publish"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

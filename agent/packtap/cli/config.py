@@ -15,8 +15,6 @@ from packtap.config import (
     inspect_file,
 )
 
-HELP = "check a configuration, or print an example"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two actions and their options."""

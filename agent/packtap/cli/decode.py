@@ -28,10 +28,7 @@ from ninebot_bms.status import status_flags
 from packtap.cli import EXIT_FINE, EXIT_SILENT
 from packtap.inputs import STANDARD_INPUT, open_capture
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
-
-NAME: Final = "decode"
-HELP: Final = "bytes to frames and register values"
+__all__ = ["add_arguments", "run"]
 
 _FORMS: Final = "hex text, raw bytes, capture text, JSON lines or Saleae serial CSV; .gz too"
 #: Bytes of a payload or reject that a line for people shows.

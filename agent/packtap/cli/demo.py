@@ -29,8 +29,6 @@ from packtap.errors import DeliveryError, PacktapError, StoreError
 from packtap.now_file import read_now
 from packtap.store import Store
 
-HELP = "everything on this machine: emulated scooter, agent, broker, ingest, live screen"
-
 _START_S: Final = 30.0
 _DRAIN_S: Final = 15.0
 _EVERY_S: Final = 0.5

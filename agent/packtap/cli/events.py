@@ -6,8 +6,6 @@ import json
 
 from packtap import kinds
 
-HELP = "the table of event kinds"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

@@ -23,8 +23,6 @@ from packtap.errors import PacktapError
 from packtap.ingest.loop import Ingest
 from packtap.ingest.service import ingest_of
 
-HELP = "the service at the store: MQTT to InfluxDB or SQLite"
-
 _CONFIG: Final = Path("/etc/packtap/ingest.toml")
 _WATCH_S: Final = 1.0
 

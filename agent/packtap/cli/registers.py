@@ -15,9 +15,6 @@ from ninebot_bms.registers import (
 )
 from ninebot_bms.status import STATUS_FLAGS, StatusFlag
 
-NAME: Final = "registers"
-HELP: Final = "the table of BMS registers"
-
 _EVIDENCE: Final = (
     "Evidence: C confirmed by two or more implementations or by a capture, S single source, "
     "D disputed, U unknown."

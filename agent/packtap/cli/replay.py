@@ -14,8 +14,6 @@ from packtap.model import Event, EventState, Severity
 from packtap.replaying import replay
 from packtap.tap import Digest, Tap, TapSettings
 
-HELP = "a capture through the same analysis as live: events and a diagnosis"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

@@ -12,8 +12,6 @@ from packtap.errors import CaptureError
 from packtap.inputs import STANDARD_INPUT, open_capture
 from packtap.ride import RidePlan
 
-HELP = "an emulated scooter on a pseudo-terminal"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

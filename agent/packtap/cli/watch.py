@@ -12,8 +12,6 @@ from packtap.clock import boot_id, boot_ms
 from packtap.model import Severity
 from packtap.now_file import read_now
 
-HELP = "live table of what the agent sees now"
-
 _EVERY_S: Final = 0.5
 _WAIT_S: Final = 3.0
 _HANGS_S: Final = 10.0  #: an agent writes once a second
