@@ -69,9 +69,9 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/pip
 # Needs uv on the PATH (pip install uv). The lock files name versions and hashes, no addresses.
 lock:
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	  --generate-hashes --no-header --no-annotate -o requirements.lock
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build --group dev \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-dev.lock
+	  --generate-hashes --no-header --no-annotate -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
