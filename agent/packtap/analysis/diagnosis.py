@@ -64,6 +64,16 @@ class RankedCause:
     evidence_for: tuple[str, ...]
     evidence_against: tuple[str, ...]
 
+    def as_document(self) -> dict[str, object]:
+        """Return it as JSON keys and values."""
+        return {
+            "cause": self.cause.value,
+            "probability": round(self.probability, 6),
+            "defect": self.defect,
+            "evidence_for": list(self.evidence_for),
+            "evidence_against": list(self.evidence_against),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -78,6 +88,15 @@ class Diagnosis:
     causes: tuple[RankedCause, ...]
     cannot_judge: tuple[str, ...]
     next_test: PossibleTest | None
+
+    def as_document(self) -> dict[str, object]:
+        """Return it as JSON keys and values: what `replay`, the page and MQTT carry alike."""
+        test = self.next_test
+        return {
+            "diagnosis": [entry.as_document() for entry in self.causes],
+            "cannot_judge": list(self.cannot_judge),
+            "next_test": None if test is None else {"name": test.name, "action": test.action},
+        }
 
 
 def diagnose(evidence: Evidence, *, on_bench: bool = False) -> Diagnosis:

@@ -5,7 +5,6 @@ import json
 import sys
 
 from ninebot_bms import Doubt, Observer
-from packtap.analysis.diagnosis import Diagnosis
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.errors import CaptureError
@@ -125,35 +124,13 @@ def _print_event(event: Event, *, as_json: bool) -> None:
 
 def _print_diagnosis_json(told: _Told) -> None:
     # Where no frame was heard nothing was judged, and no ranking must look as if it had been.
-    diagnosis = told.tap.diagnose() if told.frames else None
-    test = None if diagnosis is None else diagnosis.next_test
-    print(
-        json.dumps(
-            {
-                "diagnosis": [] if diagnosis is None else _causes(diagnosis),
-                "pack": told.tap.pack,
-                "cannot_judge": None if diagnosis is None else list(diagnosis.cannot_judge),
-                "next_test": None if test is None else {"name": test.name, "action": test.action},
-                "doubts": [
-                    {"name": doubt.name, "rows": list(doubt.rows), "text": doubt.text}
-                    for doubt in told.doubts.values()
-                ],
-            }
-        )
-    )
-
-
-def _causes(diagnosis: Diagnosis) -> list[dict[str, object]]:
-    return [
-        {
-            "cause": entry.cause.value,
-            "probability": round(entry.probability, 6),
-            "defect": entry.defect,
-            "evidence_for": list(entry.evidence_for),
-            "evidence_against": list(entry.evidence_against),
-        }
-        for entry in diagnosis.causes
+    unjudged: dict[str, object] = {"diagnosis": [], "cannot_judge": None, "next_test": None}
+    told_so = told.tap.diagnose().as_document() if told.frames else unjudged
+    doubts = [
+        {"name": doubt.name, "rows": list(doubt.rows), "text": doubt.text}
+        for doubt in told.doubts.values()
     ]
+    print(json.dumps({**told_so, "pack": told.tap.pack, "doubts": doubts}))
 
 
 def _print_diagnosis(told: _Told) -> None:
