@@ -16,16 +16,15 @@ from ninebot_bms import Session
 from packtap import __version__
 from packtap.analysis.configured import cell_limits, imbalance_limits
 from packtap.analysis.open_events import OpenEvents
-from packtap.batch import Batch, reading_of
 from packtap.clock import Clock
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
+from packtap.keeping import Keeper
 from packtap.link import Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState, Severity
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
 from packtap.present import Present
-from packtap.store import Draft, OwnerLock, Store
 from packtap.tap import Digest, Tap, TapSettings
 from packtap.uplink import Uplink
 
@@ -36,10 +35,6 @@ _log = logging.getLogger("packtap.agent")
 _NOW_EVERY_S: Final = 1.0
 _STATE_EVERY_S: Final = 60.0
 _LINK_EVERY_S: Final = 300.0
-_RETRY_STORE_S: Final = 1.0
-#: Messages kept in memory while the store cannot be written: batches of two hours by default.
-_MAX_UNSAVED: Final = 800
-_MAX_BATCH: Final = 5000
 
 
 class Agent:
@@ -57,12 +52,8 @@ class Agent:
         self._config = config
         self._clock = clock
         self._inbox = Inbox()
-        self._lock = OwnerLock(config.store.path)
-        try:
-            self._store = Store.open(config.store.path, config.store.max_bytes)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._keeper = Keeper(config, clock)
+        store = self._keeper.store
         self._unknown = f"unknown-{config.agent}-{config.bus}"
         self._tap = Tap(
             TapSettings(
@@ -71,9 +62,7 @@ class Agent:
                 cell_limits=cell_limits(config.pack),
                 imbalance=imbalance_limits(config.pack),
             ),
-            OpenEvents(
-                self._store.store_id, self._store.open_events(), self._store.event_counter()
-            ),
+            OpenEvents(store.store_id, store.open_events(), store.event_counter()),
         )
         self._readers = [
             LineReader(
@@ -103,15 +92,9 @@ class Agent:
         self._present = Present(config, clock.boot_id)
         self._present.events_changed(self._tap.open_events)
         self._now_file = NowFile(config.now_file)
-        self._batches: dict[str, Batch] = {}
-        self._last_ms: dict[str, int] = {}
-        self._batch_since: float | None = None
-        self._unsaved: list[Draft] = []
         self._unannounced: list[Event] = []
         self._said_waiting = False
-        self._store_trouble: str | None = None
-        self._due = dict.fromkeys(("now", "state", "link", "retry"), 0.0)
-        self._dated: int | None = None
+        self._due = dict.fromkeys(("now", "state", "link"), 0.0)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then save what there is and say good-bye."""
@@ -121,7 +104,7 @@ class Agent:
             self._config.mode,
             ", ".join(f"{line.name}={line.port}" for line in self._config.lines),
             self._config.store.path,
-            len(self._store.open_events()),
+            len(self._tap.open_events.all()),
         )
         for reader in self._readers:
             reader.start()
@@ -161,15 +144,7 @@ class Agent:
     def _keep(self, digest: Digest) -> None:
         for pack, snapshot in digest.snapshots:
             self._present.snapshot_taken(pack, snapshot)
-            reading = reading_of(pack, snapshot, self._last_ms.get(pack, -1))
-            if reading is None:
-                continue
-            self._last_ms[pack] = reading.boot_ms
-            batch = self._batches.setdefault(pack, Batch(pack))
-            batch.add(reading)
-            if self._batch_since is None:
-                self._batch_since = self._clock.boot_s()
-            if len(batch) >= _MAX_BATCH:
+            if self._keeper.add_reading(pack, snapshot):
                 self._flush()
         if digest.events or digest.renamed:
             self._take_events(digest)
@@ -177,7 +152,7 @@ class Agent:
     def _take_events(self, digest: Digest) -> None:
         """Commit events at once; they are announced when that has succeeded, now or later."""
         for event in (*digest.events, *digest.renamed):
-            self._unsaved.append(self._event_draft(event))
+            self._keeper.add_event(event)
         for event in digest.renamed:
             _log.info("%s %s goes on under this name", event.pack, event.kind)
         self._unannounced += digest.events
@@ -196,9 +171,9 @@ class Agent:
         self._due["state"] = 0.0
 
     def _tick(self, now: float) -> None:
-        if self._batch_since is not None and now - self._batch_since >= self._config.store.flush_s:
+        if self._keeper.is_due(now):
             self._flush()
-        if self._unsaved and now >= self._due["retry"]:
+        if self._keeper.wants_retry(now):
             self._save()
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
@@ -209,109 +184,33 @@ class Agent:
             self._publish_state(now)
         if now >= self._due["link"]:
             if self._due["link"]:
-                self._unsaved.append(self._link_draft(now))
+                counters = self._present.counters(
+                    self._bus, self._uplink.stats, self._inbox.dropped
+                )
+                moment = (round(now * 1000),)
+                self._keeper.add("link", self._tap.pack, moment, {"counters": counters})
             self._due["link"] = now + _LINK_EVERY_S
 
     def _flush(self) -> None:
-        for pack, batch in self._batches.items():
-            self._unsaved.append(
-                self._draft("readings", pack, batch.times_ms, {"columns": batch.columns()})
-            )
-        self._batches.clear()
-        self._batch_since = None
+        self._keeper.close_batches()
         self._save()
 
     def _save(self) -> None:
-        """Commit what is waiting; on failure keep it, say so once, and try again."""
-        if not self._unsaved:
-            return
-        try:
-            self._store.commit(self._unsaved)
-        except StoreError as error:
-            self._due["retry"] = self._clock.boot_s() + _RETRY_STORE_S
-            if str(error) != self._store_trouble:
-                _log.error("readings wait in memory, the store takes none: %s", error)
-            self._store_trouble = str(error)
+        """Commit what is waiting; what is on disk can be sent and announced."""
+        is_saved = self._keeper.save()
+        self._present.dropped = self._keeper.dropped
+        if not is_saved:
             if self._unannounced and not self._said_waiting:
                 self._said_waiting = True
                 _log.warning("events wait too: none is announced before it is on disk")
-            self._forget_oldest()
-            self._reopen_store()
             return
-        if self._store_trouble is not None:
-            _log.info("the store takes readings again; what waited is saved")
-        self._store_trouble = None
         self._said_waiting = False
-        self._unsaved.clear()
         self._uplink.wake()
         if self._unannounced:
             self._announce()
 
-    def _reopen_store(self) -> None:
-        """Open the file anew: somebody may have taken it away, or put another in its place."""
-        try:
-            fresh = Store.open(self._config.store.path, self._config.store.max_bytes)
-        except StoreError:
-            return  # the next attempt says why, through the handle that there is
-        self._store.close()
-        self._store = fresh
-
-    def _forget_oldest(self) -> None:
-        """Bound the memory: the oldest batches go first, events stay."""
-        excess = len(self._unsaved) - _MAX_UNSAVED
-        for draft in [draft for draft in self._unsaved if draft.kind == "readings"][
-            : max(0, excess)
-        ]:
-            self._unsaved.remove(draft)
-            self._present.dropped += len(draft.times_ms)
-
-    def _draft(
-        self, kind: str, pack: str, times_ms: tuple[int, ...], body: dict[str, object]
-    ) -> Draft:
-        return Draft(
-            kind=kind,
-            site=self._config.site,
-            agent=self._config.agent,
-            bus=self._config.bus,
-            pack=pack,
-            boot=self._clock.boot_id,
-            utc_offset_ms=self._clock.utc_offset_ms(),
-            times_ms=times_ms,
-            body=body,
-        )
-
-    def _event_draft(self, event: Event) -> Draft:
-        t = event.t if event.t is not None else self._clock.boot_s()
-        body: dict[str, object] = {
-            "id": event.id,
-            "kind": event.kind,
-            "severity": event.severity.value,
-            "state": event.state.value,
-            "cell": event.cell,
-            "value": event.value,
-            "limit": event.limit,
-            "unit": event.unit,
-            "text": event.text,
-        }
-        return self._draft("event", event.pack, (round(t * 1000),), body)
-
-    def _link_draft(self, now: float) -> Draft:
-        counters = self._present.counters(self._bus, self._uplink.stats, self._inbox.dropped)
-        return self._draft("link", self._tap.pack, (round(now * 1000),), {"counters": counters})
-
     def _date_readings(self) -> None:
-        """Date what was taken before the clock was known, as soon as it is."""
-        offset_ms = self._clock.utc_offset_ms()
-        if offset_ms is None or offset_ms == self._dated:
-            return
-        try:
-            dated = self._store.date_boot(self._clock.boot_id, offset_ms)
-        except StoreError as error:
-            _log.warning("readings taken before the clock was known wait: %s", error)
-            return
-        self._unsaved[:] = [draft.dated(offset_ms) for draft in self._unsaved]
-        self._dated = offset_ms
-        if dated:
+        if dated := self._keeper.date():
             _log.info("the clock is known: %d waiting messages are dated", dated)
             self._uplink.wake()
 
@@ -323,7 +222,7 @@ class Agent:
             uplink=self._uplink.stats,
             unread=self._inbox.dropped,
             outbox=self._outbox(),
-            store_trouble=self._store_trouble,
+            store_trouble=self._keeper.trouble,
         )
         try:
             self._now_file.replace(document)
@@ -333,8 +232,8 @@ class Agent:
 
     def _outbox(self) -> dict[str, object]:
         try:
-            self._present.lost = self._store.lost()
-            return self._store.depth().as_document()
+            self._present.lost = self._keeper.store.lost()
+            return self._keeper.store.depth().as_document()
         except StoreError:
             return {}
 
@@ -357,10 +256,5 @@ class Agent:
             self._now_file.remove()
         except OSError as error:
             _log.warning("%s cannot be removed: %s", self._config.now_file, error.strerror)
-        self._store.close()
-        self._lock.release()
-        if self._unsaved:
-            _log.error(
-                "%d messages could not be saved: %s", len(self._unsaved), self._store_trouble
-            )
+        self._keeper.close()
         _log.info("stopped")

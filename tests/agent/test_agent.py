@@ -143,7 +143,9 @@ def say_until(pty: Pty, frames: list[bytes], is_true: Callable[[], object]) -> N
 def test_what_the_line_says_is_stored_and_shown_with_its_age(bench: Bench) -> None:
     pty = bench.adapter.plug()
     with running(bench.config):
-        say_until(pty, [NAME, STATUS, cells(*SOUND)], lambda: len(bench.now.get("values", {})) > 5)
+        wanted = {"serial", "voltage_v", "cell_voltages_mv"}
+        frames = [NAME, STATUS, cells(*SOUND)]
+        say_until(pty, frames, lambda: wanted <= bench.now.get("values", {}).keys())
         now = bench.now
         assert now["pack"] == SERIAL
         assert now["values"]["cell_voltages_mv"] == list(SOUND)
