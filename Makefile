@@ -10,6 +10,8 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+# Tests wait more than they compute: more of them than cores at a time.
+JOBS ?= 4
 SCENARIOS ?= tests/scenarios
 
 .PHONY: demo test check bench score format lock clean help
@@ -22,8 +24,8 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	@tests/install_servers.sh
-	$(BIN)/python -m pytest tests/protocol --cov=ninebot_bms --cov-branch --cov-report=term
-	$(BIN)/python -m pytest tests/agent tests/system
+	$(BIN)/python -m pytest -n $(JOBS) tests/protocol --cov=ninebot_bms --cov-branch --cov-report=term
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/agent tests/system
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
