@@ -280,7 +280,12 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         charge_blocked=0.1, bms_comm_lost=0.15, never_answered=0.1, esc_deep=0.7, esc_voltage=0.4,
         esc_silent=0.3, soc_miscalibration=0.05,
     ),
-    _row("sound", Cause.NONE, 0.89, "nothing is wrong with the pack"),
+    _row("sound", Cause.NONE, 0.885, "nothing is wrong with the pack"),
+    _row(
+        "charger", Cause.NONE, 0.005,
+        "a charger that gives too little: the pack sees it and takes nothing",
+        charge_blocked=0.3, esc_charge=0.1,
+    ),
     _row(
         "aged", Cause.NONE, 0.03,
         "an old pack whose board tells the truth about it",

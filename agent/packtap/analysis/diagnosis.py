@@ -2,8 +2,8 @@
 
 Bayes over the defects of `defects.DEFECTS`, summed up by cause: a prior; every kind of event that
 was raised multiplies a defect by the probability that it raises that kind, every kind that was
-judged and stayed quiet by the probability that it does not. What nobody could judge moves nothing.
-Probabilities sum to one.
+judged and stayed quiet by the probability that it does not, every answer of a person by the
+probability of that answer. What nobody could judge or tell moves nothing. Probabilities sum to one.
 
 Priors: a reported "BMS fault" (on the display, a fault flag that heat does not explain, or a BMS
 that does not answer) starts from the repair report: board 60 %, cells 25 %, connections 10 %, the
@@ -12,14 +12,17 @@ same proportions.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log2
 from types import MappingProxyType
 from typing import Final
 
 from packtap.analysis.defects import DEFECTS, Defect
 from packtap.analysis.evidence import Evidence
-from packtap.analysis.next_test import TESTS, PossibleTest
+from packtap.analysis.next_test import HAZARDS, TESTS, PossibleTest
+from packtap.analysis.observation_rows import by_key
+from packtap.analysis.requirements import lacking
+from packtap.analysis.statements import say, say_answer
 from packtap.model import Cause
 
 __all__ = ["FAULT_PRIOR", "Diagnosis", "RankedCause", "diagnose"]
@@ -54,7 +57,8 @@ class RankedCause:
         cause: which.
         probability: 0-1.
         defect: the most probable defect of this cause, a name of `defects.DEFECTS`.
-        evidence_for: kinds and signs that were seen, and "no <kind>" for those that stayed quiet.
+        evidence_for: kinds and signs that were seen, "no <kind>" for those that stayed quiet, and
+            "<key>=<answer>" for what a person told.
         evidence_against: the same, speaking against it.
     """
 
@@ -83,11 +87,19 @@ class Diagnosis:
         causes: all of them, most probable first; probabilities sum to one.
         cannot_judge: kinds of event for which something was missing.
         next_test: what would tell most, among what can be done now; None if nothing would.
+        said: every piece of evidence -> its sentence, with the measured numbers.
+        lacks: kind that could not be judged -> what is missing, and how much of it.
+        answers: every answer of a person, as a sentence.
+        danger: what must be said first and loudly.
     """
 
     causes: tuple[RankedCause, ...]
     cannot_judge: tuple[str, ...]
     next_test: PossibleTest | None
+    said: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
+    danger: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, object]:
         """Return it as JSON keys and values: what `replay`, the page and MQTT carry alike."""
@@ -95,7 +107,11 @@ class Diagnosis:
         return {
             "diagnosis": [entry.as_document() for entry in self.causes],
             "cannot_judge": list(self.cannot_judge),
-            "next_test": None if test is None else {"name": test.name, "action": test.action},
+            "next_test": None if test is None else test.as_document(),
+            "evidence": dict(self.said),
+            "lacks": dict(self.lacks),
+            "answers": list(self.answers),
+            "danger": list(self.danger),
         }
 
 
@@ -114,7 +130,21 @@ def diagnose(evidence: Evidence, *, on_bench: bool = False) -> Diagnosis:
         causes=tuple(ranked),
         cannot_judge=evidence.unjudged,
         next_test=_most_informative(weights, evidence, on_bench=on_bench),
+        said={name: say(name, evidence) for name in factors},
+        lacks={kind: lacking(kind, evidence.exposure) for kind in evidence.unjudged},
+        answers=tuple(
+            say_answer(key, answer, evidence.context) for key, answer in evidence.observed.items()
+        ),
+        danger=_danger(evidence),
     )
+
+
+def _danger(evidence: Evidence) -> tuple[str, ...]:
+    """Return what a person answered that is dangerous by itself."""
+    found = (
+        by_key[key].outcome(answer, evidence.context) for key, answer in evidence.observed.items()
+    )
+    return tuple(outcome.danger for outcome in found if outcome is not None and outcome.danger)
 
 
 def _is_reported(evidence: Evidence) -> bool:
@@ -145,6 +175,16 @@ def _factors(evidence: Evidence) -> _Factors:
         factors[name] = tuple(defect.probability(name) for defect in DEFECTS)
     for name in sorted(evidence.quiet):
         factors[f"no {name}"] = tuple(1 - defect.probability(name) for defect in DEFECTS)
+    for key, answer in evidence.observed.items():
+        row = by_key[key]
+        outcome = row.outcome(answer, evidence.context)
+        if outcome is None:
+            continue
+        # What the traffic has told already is the same fact once more, not a second one.
+        if outcome is not row.outcomes[-1] and row.told_by & (evidence.raised | evidence.signs):
+            continue
+        chances = tuple(row.probability(outcome, defect) for defect in DEFECTS)
+        factors[f"{key}={answer}"] = chances
     return factors
 
 
@@ -193,21 +233,43 @@ def _most_informative(
     now = _entropy(weights)
     best: PossibleTest | None = None
     best_gain = _WORTH_BITS
+    in_danger = _is_in_danger(evidence)
     for test in TESTS:
         if on_bench and not test.on_bench:
             continue
-        if test.shows and test.shows <= (evidence.judged | evidence.raised):
-            continue  # done: this is what the traffic has told already
-        positive = [weight * test.positive(d) for weight, d in zip(weights, DEFECTS, strict=True)]
-        negative = [weight - part for weight, part in zip(weights, positive, strict=True)]
-        after = sum(
-            sum(parts) * _entropy(_normalised(parts))
-            for parts in (positive, negative)
-            if sum(parts) > 0
-        )
-        if now - after > best_gain:
-            best, best_gain = test, now - after
+        if in_danger and test.works_the_pack:
+            continue
+        if _is_done(test, evidence):
+            continue
+        gain = now - _expected_entropy(test, weights)
+        if gain > best_gain:
+            best, best_gain = test, gain
     return best
+
+
+def _is_done(test: PossibleTest, evidence: Evidence) -> bool:
+    """Return whether the traffic has told the result already, or a person has."""
+    if test.observation is not None and test.observation.key in evidence.observed:
+        return True
+    return bool(test.shows) and test.shows <= (evidence.judged | evidence.raised)
+
+
+def _is_in_danger(evidence: Evidence) -> bool:
+    """Return whether nobody may be sent to charge or ride this pack."""
+    told = {key for key, answer in evidence.observed.items() if answer == "yes"}
+    return bool(HAZARDS & (evidence.raised | told))
+
+
+def _expected_entropy(test: PossibleTest, weights: tuple[float, ...]) -> float:
+    """Return the uncertainty that is left after a test, averaged over its results."""
+    chances = [test.chances(defect) for defect in DEFECTS]
+    after = 0.0
+    for result in range(len(chances[0])):
+        parts = [weight * row[result] for weight, row in zip(weights, chances, strict=True)]
+        total = sum(parts)
+        if total > 0:
+            after += total * _entropy(_normalised(parts))
+    return after
 
 
 def _entropy(weights: tuple[float, ...]) -> float:

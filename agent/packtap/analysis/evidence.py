@@ -4,13 +4,19 @@ An event that was cleared since is evidence all the same. Kinds that were judged
 evidence against; kinds that were never judged are none.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms import Snapshot, fault_flags
 from packtap import kinds
 from packtap.analysis.arbiter import explained_by
+from packtap.analysis.defects import SIGNS
+from packtap.analysis.exposure import Exposure
+from packtap.analysis.measured import Measured
+from packtap.analysis.observation_rows import by_key
+from packtap.analysis.observations import Context
 from packtap.model import Event, EventState
 
 __all__ = ["Evidence", "esc_sign"]
@@ -46,12 +52,27 @@ class Evidence:
         signs: names of `defects.SIGNS` that showed.
         judged: kinds (and signs that can be absent) that have been judged, seen or not.
         fault_reported: somebody, or the dashboard, said "BMS fault".
+        esc_error: the error code that the scooter showed.
+        measured: kind of event -> the numbers of its strongest occurrence.
+        told: sign -> the numbers behind it, where there are some.
+        observed: key of an observation -> the answer of a person, as its row reads it.
+        exposure: how much of the pack's life all this is drawn from.
     """
 
     cells: dict[str, int] = field(default_factory=dict)
     signs: set[str] = field(default_factory=set)
     judged: set[str] = field(default_factory=set)
     fault_reported: bool = False
+    esc_error: int | None = None
+    measured: dict[str, Measured] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+    observed: dict[str, str] = field(default_factory=dict)
+    exposure: Exposure = field(default_factory=Exposure)
+
+    @property
+    def context(self) -> Context:
+        """What is known of the pack that a measured number needs to be judged."""
+        return Context(self.exposure.cells, self.exposure.pack_v)
 
     @property
     def raised(self) -> frozenset[str]:
@@ -73,16 +94,23 @@ class Evidence:
     def take(self, events: Iterable[Event]) -> None:
         """Take what was raised."""
         for event in events:
+            measured = self.measured.get(event.kind)
             if event.state is EventState.RAISED:
+                stronger = Measured.of(event) if measured is None else measured.with_raised(event)
+                self.measured[event.kind] = stronger
                 self.cells[event.kind] = self.cells.get(event.kind, 0) | 1 << (event.cell or 0)
                 sign = _MANY.get(event.kind)
                 if sign and (self.cells[event.kind] >> 1).bit_count() >= _MANY_CELLS:
                     self.signs.add(sign)
-            elif event.kind == "bms_comm_lost":
+                continue
+            if measured is not None:
+                self.measured[event.kind] = measured.with_cleared(event)
+            if event.kind == "bms_comm_lost":
                 self.signs.add("came_back")
 
     def look(self, snapshot: Snapshot) -> None:
         """Take the signs of a snapshot whose fault flag is an event already."""
+        self.exposure.look(snapshot)
         for doubt in snapshot.doubts:
             if (sign := _DOUBT_SIGNS.get(doubt.name)) is not None:
                 self.signs.add(sign)
@@ -91,6 +119,7 @@ class Evidence:
             self.judged.add("capacity_told")  # a board that does not tell is evidence as well
             if full < _AGED * design:
                 self.signs.add("capacity_told")
+                self.told["capacity_told"] = f"{full} of {design} mAh"
         status = snapshot.trusted("status")
         if "bms_fault_flag" in self.cells and isinstance(status, int):
             self.signs |= {f"flag_{flag}" for flag in fault_flags(status)}
@@ -98,8 +127,19 @@ class Evidence:
     def report_error(self, code: int) -> None:
         """Take the error code that the scooter shows."""
         self.fault_reported = True
+        self.esc_error = code
         if (sign := esc_sign(code)) is not None:
             self.signs.add(sign)
+            self.told[sign] = f"code {code}"
+
+    def observe(self, key: str, answer: str) -> None:
+        """Take what a person saw or measured; the last answer to a question counts.
+
+        Args:
+            key: of a row of `observation_rows`.
+            answer: as its row reads it.
+        """
+        self.observed[key] = answer
 
     def state(self) -> dict[str, object]:
         """Return everything as JSON can keep it."""
@@ -108,6 +148,11 @@ class Evidence:
             "signs": sorted(self.signs),
             "judged": sorted(self.judged),
             "fault_reported": self.fault_reported,
+            "esc_error": self.esc_error,
+            "measured": {kind: entry.state() for kind, entry in self.measured.items()},
+            "told": dict(self.told),
+            "observed": dict(self.observed),
+            "exposure": self.exposure.state(),
         }
 
     @classmethod
@@ -123,4 +168,32 @@ class Evidence:
             signs=set(signs) if isinstance(signs, list) else set(),
             judged=set(judged) if isinstance(judged, list) else set(),
             fault_reported=state.get("fault_reported") is True,
+            esc_error=_error_code(state.get("esc_error")),
+            measured={
+                kind: entry
+                for kind, kept in _pairs(state.get("measured"))
+                if kind in kinds.by_name and (entry := Measured.from_state(kept)) is not None
+            },
+            told={
+                sign: words
+                for sign, words in _pairs(state.get("told"))
+                if sign in SIGNS and isinstance(words, str)
+            },
+            observed=dict(_answers(state.get("observed"))),
+            exposure=Exposure.from_state(state.get("exposure")),
         )
+
+
+def _error_code(kept: object) -> int | None:
+    return kept if isinstance(kept, int) and not isinstance(kept, bool) else None
+
+
+def _pairs(kept: object) -> Iterable[tuple[str, object]]:
+    return kept.items() if isinstance(kept, dict) else ()
+
+
+def _answers(kept: object) -> Iterator[tuple[str, str]]:
+    for key, answer in _pairs(kept):
+        if key in by_key and isinstance(answer, str):
+            with contextlib.suppress(ValueError):  # of another version, with other answers
+                yield key, by_key[key].read(answer)

@@ -1,23 +1,44 @@
-"""What a person can do to learn more, as rows, floor 2.
+"""What to do to learn more, as rows, floor 2.
 
-One row a test: what to do, whether it can be done with the pack alone on the bench, and how likely
-it comes out positive under each defect. The diagnosis proposes the one that is expected to tell
-most about the cause. No test opens the pack or writes to the BMS.
+A test is either read by packtap from the traffic (`shows` says which kinds it lets packtap judge)
+or by a person: those are the rows of `observation_rows` that have an action, and `--observe` takes
+their result. The diagnosis proposes the one that is expected to tell most about the cause. No test
+opens the pack or writes to the BMS, and none works a pack that is in danger.
 
 Probabilities are estimates from the physics of each defect; what a row does not name comes out
 positive by accident (5 %).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from packtap.analysis.defects import Defect
+from packtap.analysis.observation_rows import OBSERVATIONS
+from packtap.analysis.observations import Observation
 
-__all__ = ["TESTS", "PossibleTest"]
+__all__ = ["HAZARDS", "TESTS", "PossibleTest"]
 
 _BY_ACCIDENT: Final = 0.05
+#: While one of these is known, nobody is sent to charge or ride the pack.
+HAZARDS: Final = frozenset(
+    {
+        "cell_overvoltage",
+        "cell_undervoltage",
+        "dead_cell",
+        "deep_discharge",
+        "self_discharge_cell",
+        "open_balance_wire",
+        "moisture_suspected",
+        "over_temperature",
+        "swollen_or_hot",
+    }
+)
+#: Tests that charge the pack or draw from it.
+_WORKING: Final = frozenset(
+    {"plug_in_charger", "charge_fully", "wake_with_charger", "ride", "ride_empty"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,58 +52,75 @@ class PossibleTest:
         on_bench: can be done with the pack alone.
         shows: kinds of event that it lets packtap judge; once judged, the test is done. Empty: a
             person reads the result.
-        given: probability of a positive result by name of defect.
+        given: probability of a positive result by name of defect, where packtap reads it.
+        observation: how a person tells the result; None: nobody has to.
     """
 
     name: str
     action: str
     positive_means: str
     on_bench: bool
-    shows: frozenset[str]
-    given: Mapping[str, float]
+    shows: frozenset[str] = frozenset()
+    given: Mapping[str, float] = field(default_factory=dict)
+    observation: Observation | None = None
 
-    def positive(self, defect: Defect) -> float:
-        """Return how likely the result is positive if this is the defect."""
-        return self.given.get(defect.name, _BY_ACCIDENT)
+    @property
+    def works_the_pack(self) -> bool:
+        """Whether it charges the pack or draws from it."""
+        return self.name in _WORKING
+
+    @property
+    def answer(self) -> str | None:
+        """How a person tells the result: KEY=VALUE; None: packtap sees it itself."""
+        row = self.observation
+        return None if row is None else f"{row.key}={row.values}"
+
+    def chances(self, defect: Defect) -> tuple[float, ...]:
+        """Return the probability of every result if this is the defect; they sum to one."""
+        if not self.shows and self.observation is not None:
+            return self.observation.chances(defect)
+        positive = self.given.get(defect.name, _BY_ACCIDENT)
+        return positive, 1 - positive
+
+    def as_document(self) -> dict[str, object]:
+        """Return it as JSON keys and values."""
+        return {
+            "name": self.name,
+            "action": self.action,
+            "counts_if": self.positive_means,
+            "observe": self.answer,
+        }
 
 
 def _row(
-    name: str, action: str, positive_means: str, *shows: str, on_bench: bool, **given: float
+    name: str,
+    action: str,
+    positive_means: str,
+    *shows: str,
+    on_bench: bool,
+    observe: str = "",
+    **given: float,
 ) -> PossibleTest:
+    observation = next((row for row in OBSERVATIONS if row.key == observe), None)
     return PossibleTest(
-        name, action, positive_means, on_bench, frozenset(shows), MappingProxyType(given)
+        name,
+        action,
+        positive_means,
+        on_bench,
+        frozenset(shows),
+        MappingProxyType(given),
+        observation,
     )
 
 
-TESTS: Final[tuple[PossibleTest, ...]] = (
-    _row(
-        "terminal_voltage",
-        "Measure the voltage at the pack's output terminals with a multimeter.",
-        "no voltage, or less than 2.8 V a cell",
-        on_bench=True,
-        board_silent=0.6, board_hidden=0.6, empty=0.97, cell_dead=0.5, power_joint=0.1,
-    ),
-    _row(
-        "move_the_wire",
-        "Move the data wire and its plug by hand while packtap listens.",
-        "replies come or go",
-        on_bench=True,
-        data_plug=0.95, data_line_broken=0.6, data_line_noisy=0.4, power_joint=0.15,
-        sensor_lead=0.05,
-    ),
-    _row(
-        "another_adapter",
-        "Try another adapter or cable, and swap its two data wires.",
-        "the BMS answers",
-        on_bench=True,
-        data_line_broken=0.5, data_plug=0.3, data_line_noisy=0.6,
-    ),
+#: Read from the traffic.
+_BY_PACKTAP: Final = (
     _row(
         "plug_in_charger",
         "Plug in a charger for two minutes while packtap reads.",
         "no charge current flows, or the readings do not move",
         "charge_blocked",
-        on_bench=True,
+        on_bench=True, observe="charges",
         board_charge_switch=0.97, charge_line=0.97, board_flag=0.5, board_frozen=0.8, empty=0.6,
         cell_overcharged=0.6, board_overcharges=0.6, cell_dead=0.5, sense_wire=0.3,
     ),
@@ -121,26 +159,13 @@ TESTS: Final[tuple[PossibleTest, ...]] = (
         on_bench=True,
         cell_leaks=0.95, moisture=0.3,
     ),
-    _row(
-        "charge_fully",
-        "Charge it fully, leave it plugged in for some hours, and read it again.",
-        "one cell is still off, or the percent still wrong",
-        on_bench=True,
-        cell_imbalanced=0.85, cell_weak=0.6, cell_leaks=0.8, cell_overcharged=0.8,
-        balance_not_done=0.1, gauge=0.15, board_frozen=0.9,
-    ),
-    _row(
-        "dry",
-        "Let the pack lie warm and dry for two days, and read it again.",
-        "the readings have come to rest",
-        on_bench=True,
-        moisture=0.85,
-    ),
-    _row(
-        "wake_with_charger",
-        "Plug in a charger for a minute, then ask again.",
-        "the BMS answers now",
-        on_bench=True,
-        empty=0.7, board_silent=0.1,
-    ),
 )  # fmt: skip
+
+TESTS: Final[tuple[PossibleTest, ...]] = (
+    *(
+        PossibleTest(row.test, row.action, row.counts_if, row.on_bench, observation=row)
+        for row in OBSERVATIONS
+        if row.test
+    ),
+    *_BY_PACKTAP,
+)

@@ -7,6 +7,7 @@ import sys
 from ninebot_bms import Doubt, Observer
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
+from packtap.cli.told import add_told_arguments, take_told
 from packtap.errors import CaptureError
 from packtap.inputs import open_capture
 from packtap.model import Event, EventState, Severity
@@ -18,18 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("capture", help="a recording of any format, .gz too; - for stdin")
     parser.add_argument("--json", action="store_true", help="one object a line, diagnosis last")
-    parser.add_argument(
-        "--esc-error",
-        type=_error_code,
-        metavar="N",
-        help="the error code that the scooter shows (10-50): a fault was reported",
-    )
-
-
-def _error_code(word: str) -> int:
-    if not (word.isdecimal() and 10 <= int(word) <= 50):
-        raise argparse.ArgumentTypeError(f"{word!r} is no error code of a scooter: those are 10-50")
-    return int(word)
+    add_told_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,8 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not told.frames:
             raise
         broken = error  # what was read before the break is worth a diagnosis
-    if arguments.esc_error is not None:
-        told.tap.evidence.report_error(arguments.esc_error)
+    take_told(told.tap.evidence, arguments)
     if arguments.json:
         _print_diagnosis_json(told)
     elif told.frames:
