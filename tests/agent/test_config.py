@@ -643,8 +643,9 @@ def test_an_absent_secret_is_a_configuration_error(tmp_path: Path) -> None:
 
 def let_in(file: Path) -> None:
     """Let every user reach the file, as in /etc; pytest's folders are closed to others."""
+    pytests = ("pytest-", "popen-", "test_")
     for folder in file.parents:
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "popen-", "test_")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(pytests):
             folder.chmod(0o755)
 
 
