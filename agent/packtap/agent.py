@@ -14,7 +14,6 @@ from typing import Final
 
 from ninebot_bms import Session
 from packtap import __version__
-from packtap.analysis.configured import cell_limits, imbalance_limits
 from packtap.analysis.open_events import OpenEvents
 from packtap.clock import Clock
 from packtap.config import AgentConfig
@@ -59,8 +58,7 @@ class Agent:
             TapSettings(
                 unknown_pack=self._unknown,
                 rested=config.mode == "bench",
-                cell_limits=cell_limits(config.pack),
-                imbalance=imbalance_limits(config.pack),
+                pack=config.pack,
             ),
             OpenEvents(store.store_id, store.open_events(), store.event_counter()),
         )

@@ -16,21 +16,26 @@ from typing import Final
 from ninebot_bms import BMS, BMS2, Block, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
 from packtap.analysis.arbiter import Arbiter
 from packtap.analysis.cells import CellChecks
-from packtap.analysis.charge import ChargeCheck
+from packtap.analysis.charge import ChargeCheck, ChargeLimits
 from packtap.analysis.check import Check
+from packtap.analysis.configured import configured
 from packtap.analysis.diagnosis import Diagnosis, diagnose
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
-from packtap.analysis.frozen import FrozenCheck
-from packtap.analysis.imbalance import ImbalanceLimits
-from packtap.analysis.limits import CellLimits
-from packtap.analysis.link_health import CommLossCheck, IntermittentCheck, NoiseCheck
+from packtap.analysis.frozen import FrozenCheck, FrozenLimits
+from packtap.analysis.link_health import (
+    CommLossCheck,
+    IntermittentCheck,
+    LinkLimits,
+    NoiseCheck,
+)
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.overcurrent import OverCurrentCheck
-from packtap.analysis.plausibility import Plausibility
+from packtap.analysis.overcurrent import CurrentLimits, OverCurrentCheck
+from packtap.analysis.plausibility import Plausibility, PlausibilityLimits
 from packtap.analysis.status_flags import StatusFlagCheck
-from packtap.analysis.temperature import TemperatureCheck
+from packtap.analysis.temperature import TemperatureCheck, TemperatureLimits
+from packtap.config import PackConfig
 from packtap.model import Event, EventState
 
 __all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
@@ -57,14 +62,12 @@ class TapSettings:
     Attributes:
         unknown_pack: name of a pack whose serial is not known.
         rested: the pack was off for long before this tap began (a bench).
-        cell_limits: voltage limits of a cell.
-        imbalance: limits of a difference in charge.
+        pack: limits of the checks.
     """
 
     unknown_pack: str = "unknown"
     rested: bool = False
-    cell_limits: CellLimits = field(default_factory=CellLimits)
-    imbalance: ImbalanceLimits = field(default_factory=ImbalanceLimits)
+    pack: PackConfig = field(default_factory=PackConfig)
 
 
 @dataclass(slots=True)
@@ -117,24 +120,22 @@ class PackChecks:
     """The checks of one pack; a swapped pack gets new ones.
 
     Args:
-        settings: what to judge with.
+        pack: its limits.
         occasion: says whether the pack has been at rest since long before the first reading.
         damaged: how many damaged frames the bus has carried.
     """
 
-    def __init__(
-        self, settings: TapSettings, occasion: Occasion, damaged: Callable[[], int]
-    ) -> None:
+    def __init__(self, pack: PackConfig, occasion: Occasion, damaged: Callable[[], int]) -> None:
         self._occasion = occasion
-        self._plausibility = Plausibility(damaged=damaged)
+        self._plausibility = Plausibility(configured(PlausibilityLimits, pack), damaged)
         self._arbiter = Arbiter()
-        self._frozen = FrozenCheck()
+        self._frozen = FrozenCheck(configured(FrozenLimits, pack))
         self._checks: tuple[Check, ...] = (
             StatusFlagCheck(),
-            TemperatureCheck(),
-            OverCurrentCheck(),
-            ChargeCheck(),
-            CellChecks(settings.cell_limits, settings.imbalance, occasion.rested),
+            TemperatureCheck(configured(TemperatureLimits, pack)),
+            OverCurrentCheck(configured(CurrentLimits, pack)),
+            ChargeCheck(configured(ChargeLimits, pack)),
+            CellChecks(pack, occasion.rested),
         )
 
     @property
@@ -172,8 +173,9 @@ class Tap:
         self._packs: dict[int, str] = {}
         self._checks: dict[int, PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
-        self._noise = NoiseCheck()
-        self._link_checks = (CommLossCheck(), IntermittentCheck(), self._noise)
+        link = configured(LinkLimits, settings.pack)
+        self._noise = NoiseCheck(link)
+        self._link_checks = (CommLossCheck(link), IntermittentCheck(link), self._noise)
         self._evidence = Evidence()
         self._last_block_t: float | None = None
 
@@ -285,7 +287,7 @@ class Tap:
             if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
                 self._checks[address] = PackChecks(
-                    self._settings, self._occasion, lambda: self._noise.damaged
+                    self._settings.pack, self._occasion, lambda: self._noise.damaged
                 )
                 if address == BMS and known_before != unknown:
                     self._evidence = Evidence()

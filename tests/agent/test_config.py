@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordinary_user import ordinary_user
-from packtap.analysis.configured import cell_limits, imbalance_limits
+from packtap.analysis.configured import configured
 from packtap.analysis.imbalance import ImbalanceLimits
 from packtap.analysis.limits import CellLimits
 from packtap.cli import main
@@ -216,8 +216,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(file: Path) -> None:
 
 
 def test_the_limits_of_the_checks_are_those_of_the_pack() -> None:
-    assert cell_limits(PackConfig()) == CellLimits()
-    assert imbalance_limits(PackConfig()) == ImbalanceLimits()
+    assert configured(CellLimits, PackConfig()) == CellLimits()
     pack = PackConfig(
         cell_overvoltage_mv=4300,
         cell_overvoltage_clear_mv=4250,
@@ -228,8 +227,8 @@ def test_the_limits_of_the_checks_are_those_of_the_pack() -> None:
         rest_current_a=0.5,
         rest_s=60.0,
     )
-    assert cell_limits(pack) == CellLimits(4300, 4250, 2500, 2700)
-    assert imbalance_limits(pack) == ImbalanceLimits(20.0, 15.0, 0.5, 60.0)
+    assert configured(CellLimits, pack) == CellLimits(4300, 4250, 2500, 2700)
+    assert configured(ImbalanceLimits, pack) == ImbalanceLimits(20.0, 15.0, 0.5, 60.0)
 
 
 # Mistakes, all at once.

@@ -13,8 +13,9 @@ from packtap import kinds
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
+from packtap.config import PackConfig
 from packtap.model import Event, Value
-from packtap.tap import PackChecks, TapSettings
+from packtap.tap import PackChecks
 
 CELLS = st.lists(st.one_of(st.none(), st.integers(0, 65534)), min_size=1, max_size=16).map(tuple)
 LIKELY_CELLS = st.integers(1, 16).flatmap(
@@ -60,7 +61,7 @@ def snapshots(draw: st.DrawFn) -> list[Snapshot]:
 
 
 def judge(story: list[Snapshot], *, bench: bool = False) -> list[Event]:
-    checks = PackChecks(TapSettings(), Occasion(bench=bench), lambda: 0)
+    checks = PackChecks(PackConfig(), Occasion(bench=bench), lambda: 0)
     open_events = OpenEvents("test")
     return [event for each in story for event in open_events.apply("pack", checks.update(each))]
 
@@ -105,14 +106,14 @@ def test_snapshots_of_nothing_judge_nothing_and_raise_nothing() -> None:
         Snapshot(t, BMS, nothing, dict.fromkeys(nothing, t), frozenset(nothing), None, ())
         for t in (None, 1.0, 2.0, 60.0)
     ]
-    checks = PackChecks(TapSettings(), Occasion(bench=True), lambda: 0)
+    checks = PackChecks(PackConfig(), Occasion(bench=True), lambda: 0)
     assert [finding for each in story for finding in checks.update(each)] == []
     empty = replace(story[1], values={}, times={}, fresh=frozenset())
     assert list(checks.update(empty)) == []
 
 
 def test_what_was_never_reported_cannot_be_judged() -> None:
-    checks = PackChecks(TapSettings(), Occasion(), lambda: 0)
+    checks = PackChecks(PackConfig(), Occasion(), lambda: 0)
     story = [
         Snapshot(
             float(t), BMS, {"status": 1}, {"status": float(t)}, frozenset({"status"}), None, ()

@@ -14,8 +14,9 @@ from ninebot_bms import BMS, Snapshot
 from packtap.analysis.diagnosis import diagnose
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.occasion import Occasion
+from packtap.config import PackConfig
 from packtap.model import Value
-from packtap.tap import PackChecks, TapSettings
+from packtap.tap import PackChecks
 
 POLL_S = 0.5
 
@@ -51,7 +52,7 @@ def ride(seconds: float) -> Iterator[Snapshot]:
 
 def fed(story: list[Snapshot]) -> PackChecks:
     """Return checks that have seen all of it."""
-    checks = PackChecks(TapSettings(), Occasion(), lambda: 0)
+    checks = PackChecks(PackConfig(), Occasion(), lambda: 0)
     for snapshot in story:
         list(checks.update(snapshot))
     return checks

@@ -8,6 +8,7 @@ apart. Source: events.md section 7 (8).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
@@ -24,8 +25,8 @@ class CapacityLimits:
     the limit allows for it.
     """
 
-    faded_share: float = 0.74
-    clear_share: float = 0.82
+    faded_pct: float = of_pack("capacity_fade_pct")
+    clear_pct: float = of_pack("capacity_fade_clear_pct")
     change_pct: float = 35.0
     rest_s: float = 240.0
     settle_s: float = 20.0  # a rest point is judged this long after it is ripe
@@ -72,13 +73,13 @@ class CapacityCheck:
         if not reading.design_mah:
             return
         self.judged.add("capacity_fade")
-        share = self.estimate_mah / reading.design_mah
-        if share < limits.faded_share or share > limits.clear_share:
+        share_pct = 100 * self.estimate_mah / reading.design_mah
+        if share_pct < limits.faded_pct or share_pct > limits.clear_pct:
             yield Finding(
                 "capacity_fade",
-                share < limits.faded_share,
+                share_pct < limits.faded_pct,
                 reading.known_t,
                 None,
-                round(100 * share, 0),
-                100 * limits.faded_share,
+                round(share_pct, 0),
+                limits.faded_pct,
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 
 __all__ = ["ChargeCheck", "ChargeLimits"]
@@ -34,12 +35,12 @@ class ChargeLimits:
         gap_s: longer without a reading, and the time starts anew.
     """
 
-    seconds: float = 60.0
-    current_a: float = 0.2
-    full_mv: int = 4100
-    empty_mv: int = 2800
-    cold_c: float = 0.0
-    hot_c: float = 45.0
+    seconds: float = of_pack("charge_blocked_s")
+    current_a: float = of_pack("charge_blocked_a")
+    full_mv: int = of_pack("charge_blocked_full_mv")
+    empty_mv: int = of_pack("charge_blocked_empty_mv")
+    cold_c: float = of_pack("charge_blocked_cold_c")
+    hot_c: float = of_pack("charge_blocked_hot_c")
     gap_s: float = 30.0
 
 

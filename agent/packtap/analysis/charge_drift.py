@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 from packtap.analysis.reading import CellReading, middle
 from packtap.analysis.resistance import CellLines, Deviation
@@ -32,17 +33,27 @@ class ChargeDriftLimits:
     """Slope of a weak cell.
 
     Capacities of new cells differ by 0.5-1.5 % (1 sigma), of aged ones by twice that: 9 % is three
-    sigma. 0.13 is a capacity of 88 %.
+    sigma. A slope of 0.13 is a capacity of 88.5 %.
     """
 
-    slope: float = 0.13
+    weak_pct: float = of_pack("weak_cell_pct")
+    clear_pct: float = of_pack("weak_cell_clear_pct")
     change_pct: float = 4.0
     span_pct: float = 12.0
     curve_share: float = 0.35  # of a constant deviation that the curve's error can turn into drift
     significance: float = 5.0
     knee_mv: float = 3350.0  # below, the curve is too steep and too uncertain
     error_pct: float = 1.5
-    clear_slope: float = 0.07
+
+    @property
+    def slope(self) -> float:
+        """So much faster than the others a weak cell empties."""
+        return 100 / self.weak_pct - 1
+
+    @property
+    def clear_slope(self) -> float:
+        """The same of a cell that is fine again."""
+        return 100 / self.clear_pct - 1
 
 
 class _Drift:
@@ -144,8 +155,7 @@ class ChargeDriftCheck:
             else:
                 continue
             share_pct = round(100 / (1 + max(0.0, -extra)), 0)
-            limit_pct = round(100 / (1 + limits.slope), 0)
-            yield Finding("weak_cell", is_weak, reading.known_t, cell, share_pct, limit_pct)
+            yield Finding("weak_cell", is_weak, reading.known_t, cell, share_pct, limits.weak_pct)
 
 
 def _constant(mean_pct: float, change_pct: float) -> float:

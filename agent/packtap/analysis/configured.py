@@ -1,30 +1,33 @@
 """The limits of the checks as the configuration sets them, floor 2.
 
-Here, because the configuration stands below the checks and must not know them.
+A check keeps its numbers in a frozen dataclass. Those that a user may set name their key of the
+table `[pack]` and take its default; so no number is written twice, and one function fills the
+limits of every check from a configuration.
 """
 
-from packtap.analysis.imbalance import ImbalanceLimits
-from packtap.analysis.limits import CellLimits
+from dataclasses import field, fields
+from typing import Any, Final, TypeVar
+
 from packtap.config import PackConfig
 
-__all__ = ["cell_limits", "imbalance_limits"]
+__all__ = ["configured", "of_pack"]
+
+_DEFAULTS: Final = PackConfig()
+_KEY: Final = "pack"
+
+T = TypeVar("T")
 
 
-def cell_limits(pack: PackConfig) -> CellLimits:
-    """Return the limits of one cell."""
-    return CellLimits(
-        overvoltage_mv=pack.cell_overvoltage_mv,
-        overvoltage_clear_mv=pack.cell_overvoltage_clear_mv,
-        undervoltage_mv=pack.cell_undervoltage_mv,
-        undervoltage_clear_mv=pack.cell_undervoltage_clear_mv,
-    )
+def of_pack(key: str) -> Any:
+    """Return the field of a check's limits that a key of `[pack]` sets."""
+    return field(default=getattr(_DEFAULTS, key), metadata={_KEY: key})
 
 
-def imbalance_limits(pack: PackConfig) -> ImbalanceLimits:
-    """Return when charge counts as uneven, and when the pack counts as resting."""
-    return ImbalanceLimits(
-        raise_pct=pack.cell_imbalance_pct,
-        clear_pct=pack.cell_imbalance_clear_pct,
-        rest_current_a=pack.rest_current_a,
-        rest_s=pack.rest_s,
-    )
+def configured(limits: type[T], pack: PackConfig) -> T:
+    """Return the limits of a check as this pack has them."""
+    given = {
+        each.name: getattr(pack, each.metadata[_KEY])
+        for each in fields(limits)  # type: ignore[arg-type]
+        if _KEY in each.metadata
+    }
+    return limits(**given)

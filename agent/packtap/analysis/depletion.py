@@ -9,6 +9,7 @@ Source: events.md sections 2 and 5; protocol.md section 10.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.reading import CellReading, middle
 
@@ -30,13 +31,13 @@ class DepletionLimits:
         locked_s: how long it must have rested for that.
     """
 
-    dead_mv: int = 1000
-    dead_clear_mv: int = 2000
+    dead_mv: int = of_pack("dead_cell_mv")
+    dead_clear_mv: int = of_pack("dead_cell_clear_mv")
     agrees_share: float = 0.25
     agrees_mv: float = 300.0
-    empty_mv: int = 2500
-    locked_mv: int = 2800
-    clear_mv: int = 3000
+    empty_mv: int = of_pack("deep_discharge_mv")
+    locked_mv: int = of_pack("deep_discharge_rest_mv")
+    clear_mv: int = of_pack("deep_discharge_clear_mv")
     locked_s: float = 60.0
     raise_s: float = 1.5
     clear_s: float = 10.0

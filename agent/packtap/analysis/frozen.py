@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 
 __all__ = ["FrozenCheck", "FrozenLimits"]
@@ -35,7 +36,7 @@ class FrozenLimits:
         suspect_readings: in so many readings: nothing else is concluded from it any more.
     """
 
-    seconds: float = 30.0
+    seconds: float = of_pack("frozen_s")
     current_a: float = 0.3
     working_readings: int = 8
     resting_readings: int = 30

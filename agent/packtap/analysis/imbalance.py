@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
@@ -38,10 +39,10 @@ class ImbalanceLimits:
     the knee begins differs by 5 points from maker to maker, so there the millivolts count too.
     """
 
-    raise_pct: float = 4.5
-    clear_pct: float = 3.0
-    rest_current_a: float = 0.3
-    rest_s: float = 60.0
+    raise_pct: float = of_pack("cell_imbalance_pct")
+    clear_pct: float = of_pack("cell_imbalance_clear_pct")
+    rest_current_a: float = of_pack("rest_current_a")
+    rest_s: float = of_pack("rest_s")
     raise_s: float = 2.0
     clear_s: float = 60.0
     knee_mv: float = 3350.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 
 __all__ = ["CellLimits", "CellVoltageCheck"]
@@ -18,11 +19,11 @@ __all__ = ["CellLimits", "CellVoltageCheck"]
 class CellLimits:
     """Limits of one cell: beyond `*_mv` raises, back within `*_clear_mv` clears (millivolts)."""
 
-    overvoltage_mv: int = 4250
-    overvoltage_clear_mv: int = 4200
-    undervoltage_mv: int = 2800
-    undervoltage_clear_mv: int = 3000
-    raise_s: float = 2.0
+    overvoltage_mv: int = of_pack("cell_overvoltage_mv")
+    overvoltage_clear_mv: int = of_pack("cell_overvoltage_clear_mv")
+    undervoltage_mv: int = of_pack("cell_undervoltage_mv")
+    undervoltage_clear_mv: int = of_pack("cell_undervoltage_clear_mv")
+    raise_s: float = of_pack("cell_limit_s")
     clear_s: float = 5.0
 
 

@@ -6,16 +6,39 @@ Judged on what the bus did, not on values. Source: events.md section 2; protocol
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil, log
 from typing import Final
 
 from ninebot_bms import BusEvent, Reason, Rejected, Reply, Seen
 from ninebot_bms.frames import BMS_ADDRESSES
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 
-__all__ = ["CommLossCheck", "IntermittentCheck", "NoiseCheck"]
+__all__ = ["CommLossCheck", "IntermittentCheck", "LinkLimits", "NoiseCheck"]
 
-_LOST_AFTER_S: Final = 5.0
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """When silence and damage on the line count.
+
+    Attributes:
+        lost_s: no reply for so long.
+        gap_s: a gap between two replies.
+        gaps: so many of them
+        window_s: within so long.
+        noise_pct: share of damaged frames over a minute.
+        clean_pct: the same, for the line to be clean again.
+    """
+
+    lost_s: float = of_pack("comm_lost_s")
+    gap_s: float = of_pack("intermittent_gap_s")
+    gaps: int = of_pack("intermittent_gaps")
+    window_s: float = of_pack("intermittent_s")
+    noise_pct: float = of_pack("bus_noise_pct")
+    clean_pct: float = of_pack("bus_noise_clear_pct")
+
+
 #: One or two lost replies in a row happen on a sound line; while charging the polls are 6 s apart.
 _MIN_LOST: Final = 3
 #: Accidents that would be a false alarm: one in a year of polls, and a third of a false alarm in a
@@ -31,6 +54,7 @@ _KNOCK_INDEX: Final = 0x10
 _NOISE_SHARE: Final = 4
 _LOST_IN_NOISE_S: Final = 20.0
 _STRAY_BYTES: Final = 2
+_MOST_GAPS: Final = 20  # that a configuration may ask for
 
 
 class _LossRate:
@@ -68,7 +92,8 @@ class CommLossCheck:
     without requests is a parked scooter; damaged frames in the silence are noise, not a dead board.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LinkLimits | None = None) -> None:
+        self.limits = limits or LinkLimits()
         self._asked_since: float | None = None
         self._asked_last: float | None = None
         self._asked = 0
@@ -105,13 +130,13 @@ class CommLossCheck:
         self._asked += 1
         silent_s = t - self._asked_since
         is_noise = self._damaged * _NOISE_SHARE > self._asked and silent_s < _LOST_IN_NOISE_S
-        if silent_s >= _LOST_AFTER_S and self._asked > self._rate.telling and not is_noise:
+        if silent_s >= self.limits.lost_s and self._asked > self._rate.telling and not is_noise:
             self._answering.update(False, t)
             self.judged.add("bms_comm_lost")
             if not self._ever_answered:
                 self.signs.add("never_answered")
             value = round(silent_s, 1)
-            yield Finding("bms_comm_lost", True, t, value=value, limit=_LOST_AFTER_S)
+            yield Finding("bms_comm_lost", True, t, value=value, limit=self.limits.lost_s)
 
 
 def _asks_bms(event: Seen) -> bool:
@@ -143,21 +168,19 @@ class IntermittentCheck:
     leaving its second request open while the first is answered.
     """
 
-    _GAP_S: Final = 1.0
-    _GAPS: Final = 3
-    _WINDOW_S: Final = 600.0
     #: A master that pauses for so long has switched off, and wakes the board anew.
     _PAUSE_S: Final = 2.5
     _JUDGED_AFTER_S: Final = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LinkLimits | None = None) -> None:
+        self.limits = limits or LinkLimits()
         self._last_request: float | None = None
         self._gap_since: float | None = None  # first request since the last reply
         self._asked = 0
         self._rate = _LossRate(_GAP_ACCIDENT)
         self._in_session = False
         self._session_since: float | None = None
-        self._gaps: deque[float] = deque(maxlen=self._GAPS)  # ends of the latest gaps
+        self._gaps: deque[float] = deque(maxlen=_MOST_GAPS)  # ends of the latest gaps
         self._open = False
         self.judged: set[str] = set()
         self.signs: set[str] = set()
@@ -187,16 +210,18 @@ class IntermittentCheck:
             return
         if self._session_since is not None and t - self._session_since >= self._JUDGED_AFTER_S:
             self.judged.add("bms_comm_intermittent")
+        limits = self.limits
         telling = self._rate.telling
         self._rate.answered_after(asked)
         # The reply at the end answers the last request of the gap.
-        if since is not None and t - since >= self._GAP_S and asked > telling:
+        if since is not None and t - since >= limits.gap_s and asked > telling:
             self._gaps.append(t)
-            if len(self._gaps) == self._GAPS and 0 <= t - self._gaps[0] <= self._WINDOW_S:
+            latest = list(self._gaps)[-limits.gaps :]
+            if len(latest) == limits.gaps and 0 <= t - latest[0] <= limits.window_s:
                 self._open = True
                 self.judged.add("bms_comm_intermittent")
-                yield Finding("bms_comm_intermittent", True, t, value=self._GAPS)
-        elif self._open and self._gaps and t - self._gaps[-1] > self._WINDOW_S:
+                yield Finding("bms_comm_intermittent", True, t, value=limits.gaps)
+        elif self._open and self._gaps and t - self._gaps[-1] > limits.window_s:
             self._open = False
             yield Finding("bms_comm_intermittent", False, t)
 
@@ -206,12 +231,11 @@ class NoiseCheck:
 
     _WINDOW_S: Final = 60
     _MIN_DAMAGED: Final = 3
-    _RAISE_PCT: Final = 1.0
-    _CLEAR_PCT: Final = 0.5
     _HEAVY_PCT: Final = 1.0  # of the whole recording
     _HEAVY_DAMAGED: Final = 30
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LinkLimits | None = None) -> None:
+        self.limits = limits or LinkLimits()
         # One row a second: second, frames, damaged. Bounded by the window.
         self._seconds: deque[list[int]] = deque()
         self._frames = 0
@@ -240,11 +264,13 @@ class NoiseCheck:
         all_pct = 100 * self._all_damaged / (self._all_frames + self._all_damaged)
         if self._all_damaged >= self._HEAVY_DAMAGED and all_pct > self._HEAVY_PCT:
             self.signs.add("noise_heavy")
-        if not self._noisy and self._damaged >= self._MIN_DAMAGED and share_pct > self._RAISE_PCT:
+        limits = self.limits
+        is_noise = self._damaged >= self._MIN_DAMAGED and share_pct > limits.noise_pct
+        if not self._noisy and is_noise:
             self._noisy = True
             value = round(share_pct, 1)
-            yield Finding("bus_noise", True, event.t, value=value, limit=self._RAISE_PCT)
-        elif self._noisy and share_pct < self._CLEAR_PCT:
+            yield Finding("bus_noise", True, event.t, value=value, limit=limits.noise_pct)
+        elif self._noisy and share_pct < limits.clean_pct:
             self._noisy = False
             yield Finding("bus_noise", False, event.t)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 
 __all__ = ["CurrentLimits", "OverCurrentCheck"]
@@ -23,9 +24,9 @@ class CurrentLimits:
         seconds: longer than a controller's peak.
     """
 
-    discharge_a: float = 35.0
-    charge_a: float = 10.0
-    seconds: float = 5.0
+    discharge_a: float = of_pack("over_current_a")
+    charge_a: float = of_pack("over_current_charging_a")
+    seconds: float = of_pack("over_current_s")
 
 
 _FLICKERS = 2  # different readings

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.reading import CellReading, middle
 
@@ -39,9 +40,9 @@ class PackResidualLimits:
     channel to 1 %. 15 mohm at 15 A are 0.2 V and 3 W in one joint.
     """
 
-    mismatch_mv: float = 300.0
-    mismatch_share: float = 0.008
-    joint_mohm: float = 15.0
+    mismatch_mv: float = of_pack("voltage_sum_mismatch_mv")
+    mismatch_pct: float = of_pack("voltage_sum_mismatch_pct")
+    joint_mohm: float = of_pack("high_resistance_connection_mohm")
     significance: float = 4.0
     spread_a: float = 1.0
     steady_a: float = 1.5
@@ -90,7 +91,7 @@ class PackResidualCheck:
         yield from self._judge_joint(reading)
         if swing_a <= self._limits.steady_a:
             limit_mv = (
-                max(self._limits.mismatch_mv, self._limits.mismatch_share * sum(cells))
+                max(self._limits.mismatch_mv, self._limits.mismatch_pct / 100 * sum(cells))
                 + swing_a * pack_mohm
             )
             yield from self._judge_mismatch(reading, off_mv, current_a, limit_mv)

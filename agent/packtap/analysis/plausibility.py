@@ -18,6 +18,7 @@ from statistics import median
 from typing import Final
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 from packtap.model import Value
 
@@ -44,7 +45,7 @@ class PlausibilityLimits:
 
     cell_mv: int = 6500
     soc_pct: int = 105
-    current_a: float = 150.0
+    current_a: float = of_pack("implausible_current_a")
     pack_min_v: float = 5.0
     pack_max_v: float = 80.0
     ratio: float = 1.5

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
@@ -47,8 +48,8 @@ class ResistanceLimits:
     and more.
     """
 
-    raise_mohm: float = 6.5
-    raise_share: float = 0.4
+    raise_mohm: float = of_pack("high_resistance_cell_mohm")
+    raise_pct: float = of_pack("high_resistance_cell_pct")
     raise_base_mohm: float = 2.0
     clear_share: float = 0.6  # of what raises
     error_mohm: float = 1.5  # a cell that is known to this is judged
@@ -218,7 +219,8 @@ class ResistanceCheck:
         if lines.spread_a < limits.spread_a:
             return
         raise_mohm = max(
-            limits.raise_mohm, limits.raise_share * lines.median_mohm + limits.raise_base_mohm
+            limits.raise_mohm,
+            limits.raise_pct / 100 * lines.median_mohm + limits.raise_base_mohm,
         )
         for cell, deviation in deviations.items():
             if deviation.error_mohm <= limits.error_mohm:

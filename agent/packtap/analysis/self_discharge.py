@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
@@ -34,7 +35,7 @@ class SelfDischargeLimits:
     apart_s: float = 1800.0
     loss_pct: float = 0.6
     steady_loss_pct: float = 0.35
-    rate_pct_per_h: float = 0.05
+    rate_pct_per_h: float = of_pack("self_discharge_pct_per_h")
     outlier: float = 5.0
     knee_mv: float = 3350.0
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.reading import CellReading, middle
 
@@ -49,7 +50,7 @@ class SenseWireLimits:
         sum_share: the changes of the neighbours cancel: share of their size that may remain.
     """
 
-    pair_mv: float = 150.0
+    pair_mv: float = of_pack("open_balance_wire_mv")
     pair_share: float = 0.12
     pair_base_mv: float = 25.0
     others_mv: float = 120.0
@@ -59,7 +60,7 @@ class SenseWireLimits:
     quiet_s: float = 600.0
     swing_a: float = 2.0
     level_mv: float = 12.0
-    wander_mv: float = 8.0
+    wander_mv: float = of_pack("moisture_mv")
     busy_share: float = 0.6
     busy_apart_s: float = 3.0
     wander_cells: int = 4

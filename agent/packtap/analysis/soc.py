@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
@@ -33,13 +34,13 @@ class SocLimits:
         stuck_pct: the percentage has not moved while so much charge has flowed.
     """
 
-    off_pct: float = 13.0
-    clear_pct: float = 9.0
-    bound_off_pct: float = 18.0
+    off_pct: float = of_pack("soc_off_pct")
+    clear_pct: float = of_pack("soc_off_clear_pct")
+    bound_off_pct: float = of_pack("soc_off_working_pct")
     rest_s: float = 300.0
     raise_s: float = 5.0
     clear_s: float = 60.0
-    stuck_pct: float = 8.0
+    stuck_pct: float = of_pack("soc_stuck_pct")
     still_pct: float = 1.0
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ninebot_bms import Snapshot
+from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 
 __all__ = ["TemperatureCheck", "TemperatureLimits"]
@@ -27,9 +28,10 @@ class TemperatureLimits:
         hot_c: while discharging or at rest. Source: events.md; BotoX cuts discharge at 60 degC.
         hot_charge_c: while charging. Cells are specified for 45; BotoX stops charging there, so
             a pack that is charged 10 K above has no working limit.
+        not_hot_c: whole degrees flicker.
         cold_c: discharge below this loses capacity; vendor's advice is -10..50 degC.
         cold_charge_c: charging below this plates lithium.
-        hysteresis_k: whole degrees flicker.
+        not_cold_c: whole degrees flicker.
         charge_a: current above which the pack is being charged.
         end_stop_k: an end stop is a broken sensor if the other one reads so much elsewhere; a
             pack at -20 degC has both near it.
@@ -40,18 +42,19 @@ class TemperatureLimits:
         apart_always_k: so far apart nothing in a pack can be.
     """
 
-    hot_c: float = 60.0
-    hot_charge_c: float = 55.0
-    cold_c: float = -10.0
-    cold_charge_c: float = 0.0
-    hysteresis_k: float = 3.0
+    hot_c: float = of_pack("over_temperature_c")
+    hot_charge_c: float = of_pack("over_temperature_charging_c")
+    not_hot_c: float = of_pack("over_temperature_clear_c")
+    cold_c: float = of_pack("under_temperature_c")
+    cold_charge_c: float = of_pack("under_temperature_charging_c")
+    not_cold_c: float = of_pack("under_temperature_clear_c")
     charge_a: float = 0.3
     end_stop_k: float = 10.0
-    jump_k: float = 10.0
+    jump_k: float = of_pack("temp_sensor_jump_k")
     jump_gap_s: float = 10.0
-    apart_k: float = 8.0
-    apart_constant_s: float = 300.0
-    apart_always_k: float = 20.0
+    apart_k: float = of_pack("temp_sensor_stuck_k")
+    apart_constant_s: float = of_pack("temp_sensor_stuck_s")
+    apart_always_k: float = of_pack("temp_sensors_apart_k")
 
 
 _NAMES: Final = ("temperature_1_c", "temperature_2_c")
@@ -203,9 +206,9 @@ class TemperatureCheck:
         self.judged |= {"over_temperature", "under_temperature"}
         if self._hot.update(high_c >= hot_c, t):
             yield Finding("over_temperature", True, t, None, high_c, hot_c)
-        elif self._not_hot.update(high_c < limits.hot_charge_c - limits.hysteresis_k, t):
+        elif self._not_hot.update(high_c < limits.not_hot_c, t):
             yield Finding("over_temperature", False, t)
         if self._cold.update(is_cold, t):
             yield Finding("under_temperature", True, t, None, low_c, cold_c)
-        elif self._not_cold.update(low_c > limits.cold_charge_c + limits.hysteresis_k, t):
+        elif self._not_cold.update(low_c > limits.not_cold_c, t):
             yield Finding("under_temperature", False, t)

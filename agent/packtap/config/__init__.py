@@ -5,7 +5,7 @@ mistake with its key path. The keys are the fields of the dataclasses; `example_
 `example_ingest` print them with help and defaults.
 """
 
-from packtap.config.agent import AgentConfig, LineConfig, PackConfig, StoreConfig
+from packtap.config.agent import AgentConfig, LineConfig, StoreConfig
 from packtap.config.broker import BrokerConfig, MqttConfig, SharedMqttConfig, TlsConfig
 from packtap.config.example import example_agent, example_ingest
 from packtap.config.files import (
@@ -23,6 +23,7 @@ from packtap.config.ingest import (
     IngestConfig,
     SqliteConfig,
 )
+from packtap.config.pack import PackConfig
 
 __all__ = [
     "AgentConfig",

@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 from packtap.config.broker import MqttConfig
 from packtap.config.keys import MB, NAME, ContradictionError, Port, Within, about
+from packtap.config.pack import PackConfig
 
-__all__ = ["AgentConfig", "LineConfig", "PackConfig", "StoreConfig", "line_problems"]
+__all__ = ["AgentConfig", "LineConfig", "StoreConfig", "line_problems"]
 
 Mode = Literal["listen", "bench"]
 ClockMode = Literal["auto", "trusted", "battery"]
@@ -74,74 +75,6 @@ class StoreConfig:
         return self.max_mb * MB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackConfig:
-    """Limits of the pack, `[pack]`; the defaults suit NMC and NCA cells. Source: events.md."""
-
-    cell_overvoltage_mv: int = field(
-        default=4250, metadata=about("A cell above this is overcharged.", Within(3000, 4500))
-    )
-    cell_overvoltage_clear_mv: int = field(
-        default=4200, metadata=about("Below this it is fine again.", Within(3000, 4500))
-    )
-    cell_undervoltage_mv: int = field(
-        default=2800, metadata=about("A cell below this is empty or damaged.", Within(1500, 3600))
-    )
-    cell_undervoltage_clear_mv: int = field(
-        default=3000, metadata=about("Above this it is fine again.", Within(1500, 3600))
-    )
-    cell_imbalance_pct: float = field(
-        default=4.5,
-        metadata=about(
-            "At rest, so many points of charge off the median of the pack is an imbalance.",
-            Within(1, 50),
-        ),
-    )
-    cell_imbalance_clear_pct: float = field(
-        default=3.0, metadata=about("Within this it is fine again.", Within(0.5, 50))
-    )
-    rest_current_a: float = field(
-        default=0.3, metadata=about("Below this current the pack rests.", Within(0.01, 5))
-    )
-    rest_s: float = field(
-        default=60.0,
-        metadata=about(
-            "It must have rested for this long before charges are compared.", Within(0, 3600)
-        ),
-    )
-
-    def __post_init__(self) -> None:
-        problems = [
-            (path, f"{clear:g} must be {word} the limit that raises ({limit:g})")
-            for path, clear, word, limit, fine in (
-                (
-                    "cell_overvoltage_clear_mv",
-                    self.cell_overvoltage_clear_mv,
-                    "below",
-                    self.cell_overvoltage_mv,
-                    self.cell_overvoltage_clear_mv < self.cell_overvoltage_mv,
-                ),
-                (
-                    "cell_undervoltage_clear_mv",
-                    self.cell_undervoltage_clear_mv,
-                    "above",
-                    self.cell_undervoltage_mv,
-                    self.cell_undervoltage_clear_mv > self.cell_undervoltage_mv,
-                ),
-                (
-                    "cell_imbalance_clear_pct",
-                    self.cell_imbalance_clear_pct,
-                    "below",
-                    self.cell_imbalance_pct,
-                    self.cell_imbalance_clear_pct < self.cell_imbalance_pct,
-                ),
-            )
-            if not fine
-        ]
-        if problems:
-            raise ContradictionError(problems)
-
-
 _EXAMPLE_LINES: Final = (
     LineConfig(name="bms", port="/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10KBMS1-if00-port0"),
     LineConfig(name="esc", port="/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10KESC1-if00-port0"),
@@ -196,7 +129,7 @@ class AgentConfig:
         metadata=about("History on this Pi, and everything that waits for the broker."),
     )
     pack: PackConfig = field(
-        default_factory=PackConfig, metadata=about("When a cell is called faulty.")
+        default_factory=PackConfig, metadata=about("When a cell or a pack is called faulty.")
     )
 
     def __post_init__(self) -> None:

@@ -13,8 +13,7 @@ from typing import Any, Final, TypeVar
 
 from packtap.config.agent import AgentConfig, line_problems
 from packtap.config.ingest import IngestConfig
-from packtap.config.problems import Problem
-from packtap.config.structure import Places, structure
+from packtap.config.keys import Problem
 from packtap.errors import ConfigError
 
 __all__ = ["Inspection", "Kind", "inspect_file", "load_agent", "load_ingest", "read_secret"]
@@ -93,6 +92,9 @@ def inspect_file(path: Path, kind: Kind | None = None) -> Inspection:
         table = _read_toml(path)
     except ConfigError as error:
         return Inspection(kind, None, tuple(Problem("", text) for text in error.problems))
+    # Here, so that commands which read no file start without cattrs.
+    from packtap.config.structure import Places, structure
+
     kind = kind or _kind_of(table, path)
     _fill_tls_port(table)
     places = Places(path.absolute().parent, _credentials())

@@ -20,6 +20,7 @@ __all__ = [
     "ContradictionError",
     "Matching",
     "Port",
+    "Problem",
     "Url",
     "Within",
     "about",
@@ -187,3 +188,21 @@ class ContradictionError(ValueError):
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{path}: {text}" for path, text in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        path: "mqtt.tls.ca_file"; "" for the file as a whole.
+        text: what was seen, what is allowed.
+        needs_service: it may be fine inside the service, where systemd provides credentials.
+    """
+
+    path: str
+    text: str
+    needs_service: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}" if self.path else self.text

@@ -7,14 +7,14 @@ that are, here and in the other tables. The value of a secret is never repeated.
 import difflib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Final
 
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
-from packtap.config.keys import ContradictionError, about_of
+from packtap.config.keys import ContradictionError, Problem, about_of
 
-__all__ = ["MAX_INT", "Problem", "RefusedError", "did_you_mean", "problems_of", "type_words"]
+__all__ = ["MAX_INT", "RefusedError", "did_you_mean", "problems_of", "type_words"]
 
 #: What TOML promises to carry.
 MAX_INT: Final = 2**63 - 1
@@ -26,24 +26,6 @@ _SECRETS: Final[Mapping[str, str]] = {
     "token": "token_file",
     "key": "key_file",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake.
-
-    Attributes:
-        path: "mqtt.tls.ca_file"; "" for the file as a whole.
-        text: what was seen, what is allowed.
-        needs_service: it may be fine inside the service, where systemd provides credentials.
-    """
-
-    path: str
-    text: str
-    needs_service: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.text}" if self.path else self.text
 
 
 class RefusedError(ValueError):

@@ -22,10 +22,9 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from packtap.config.keys import About, about_of
+from packtap.config.keys import About, Problem, about_of
 from packtap.config.problems import (
     MAX_INT,
-    Problem,
     RefusedError,
     did_you_mean,
     problems_of,

@@ -1,8 +1,8 @@
 """The rows of event kinds, floor 1: the only description of what packtap raises.
 
 The command `packtap events`, the words shown to people, the severity on the wire and the document
-are derived from these rows. Thresholds are the defaults of `packtap.config`; their sources stand
-in the rows. Source of kinds and severities: events.md section 2.
+are derived from these rows. The numbers in their words are the defaults of
+`packtap.config.pack`. Source of kinds and severities: events.md section 2.
 """
 
 from collections.abc import Mapping

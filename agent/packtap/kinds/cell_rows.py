@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from packtap.kinds.kind import SERVICE, STOP, Kind
+from packtap.kinds.kind import PACK, SERVICE, STOP, Kind
 from packtap.model import Severity
 
 __all__ = ["ROWS"]
@@ -14,8 +14,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv",),
         unit="mV",
-        raised="above 4250 mV for 2 s; not from a cell whose sense wire errs",
-        cleared="below 4200 mV for 5 s",
+        limits=("cell_overvoltage_mv", "cell_overvoltage_clear_mv", "cell_limit_s"),
+        raised=f"above {PACK.cell_overvoltage_mv} mV for {PACK.cell_limit_s:g} s; not from a cell "
+        "whose sense wire errs",
+        cleared=f"below {PACK.cell_overvoltage_clear_mv} mV for 5 s",
         seen="Cell {cell} is at {value} mV, above {limit} mV",
         meaning="An overcharged lithium cell can catch fire.",
         action=f"Unplug the charger now. {STOP}",
@@ -26,9 +28,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv",),
         unit="mV",
-        raised="below 2800 mV for 2 s; not from a cell whose sense wire errs, nor at rest when "
-        "the whole pack is that low",
-        cleared="above 3000 mV for 5 s",
+        limits=("cell_undervoltage_mv", "cell_undervoltage_clear_mv", "cell_limit_s"),
+        raised=f"below {PACK.cell_undervoltage_mv} mV for {PACK.cell_limit_s:g} s; not from a cell "
+        "whose sense wire errs, nor at rest when the whole pack is empty (deep_discharge)",
+        cleared=f"above {PACK.cell_undervoltage_clear_mv} mV for 5 s",
         seen="Cell {cell} is at {value} mV, below {limit} mV",
         meaning="A cell this low is empty, weak or damaged; charging it again may be unsafe.",
         action=f"Stop riding. {SERVICE}",
@@ -39,10 +42,12 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="%",
-        raised="at rest (below 0.3 A for a minute, or a pack on the bench) one cell's "
-        "state of charge is 4.5 points off the median (30-45 mV above 3.5 V) in three readings; "
-        "a bleeding cell gets 60 mV of allowance and its neighbours 40 mV",
-        cleared="within 3 points at rest for 60 s",
+        limits=("cell_imbalance_pct", "cell_imbalance_clear_pct", "rest_current_a", "rest_s"),
+        raised=f"at rest (below {PACK.rest_current_a:g} A for {PACK.rest_s:g} s, or a pack on the "
+        f"bench) one cell's state of charge is {PACK.cell_imbalance_pct:g} points off the median "
+        "(30-45 mV above 3.5 V) in three readings; a bleeding cell gets 60 mV of allowance and its "
+        "neighbours 40 mV",
+        cleared=f"within {PACK.cell_imbalance_clear_pct:g} points at rest for 60 s",
         seen="Cell {cell} is {detail} at rest, {value} points of charge off the others "
         "(limit {limit})",
         meaning="This cell is charged differently from the rest, so the pack stops early.",
@@ -54,10 +59,13 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="%",
+        limits=("weak_cell_pct", "weak_cell_clear_pct"),
         raised="the cell's deviation in state of charge, without current, grows with the charge "
-        "drawn: over at least 12 % of the pack's charge, as a cell of less than 88 % of the "
-        "others' capacity does, five standard errors from none and four times the usual spread",
-        cleared="less than half of that over 30 % of the pack's charge",
+        f"drawn: over at least 12 % of the pack's charge, as a cell of less than "
+        f"{PACK.weak_cell_pct:g} % of the others' capacity does, five standard errors from none "
+        "and four times the usual spread",
+        cleared=f"as a cell of more than {PACK.weak_cell_clear_pct:g} % does, over 30 % of the "
+        "pack's charge",
         seen="Cell {cell} empties faster than the others: it holds about {value} % of their charge "
         "(limit {limit} %)",
         meaning="A worn group: it empties first and is then discharged too deeply.",
@@ -69,9 +77,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="mohm",
+        limits=("high_resistance_cell_mohm", "high_resistance_cell_pct"),
         raised="the cell's deviation is proportional to the current: its extra resistance, less "
-        "two standard errors, is above 6.5 mohm and above 40 % of the median cell's plus 2 mohm, "
-        "for 10 s",
+        f"two standard errors, is above {PACK.high_resistance_cell_mohm:g} mohm and above "
+        f"{PACK.high_resistance_cell_pct:g} % of the median cell's plus 2 mohm, for 10 s",
         cleared="below 60 % of that for a minute of riding",
         seen="Cell {cell} has {value} mohm more than the others (limit {limit} mohm)",
         meaning="A worn group, or a bad weld beside it: it heats up and sags under load.",
@@ -83,9 +92,11 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "current_a"),
         unit="%/h",
+        limits=("self_discharge_pct_per_h",),
         raised="after an hour of rest, from burst to burst at least half an hour apart, the cell "
         "loses 0.6 points of charge against the others (0.35 in the third burst running), faster "
-        "than 0.05 points an hour and five times the others' own changes; bleeding cells left out",
+        f"than {PACK.self_discharge_pct_per_h:g} points an hour and five times the others' own "
+        "changes; bleeding cells left out",
         cleared="never by itself",
         seen="Cell {cell} loses {value} % of charge per hour at rest (limit {limit})",
         meaning="An internal short: such a cell can heat up without warning.",
@@ -97,9 +108,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv", "voltage_v"),
         unit="mV",
-        raised="below 1000 mV for 2 s while the pack voltage agrees with the sum of the cells; "
-        "if it does not, the wire is open and the cell may live",
-        cleared="above 2000 mV for 10 s",
+        limits=("dead_cell_mv", "dead_cell_clear_mv"),
+        raised=f"below {PACK.dead_cell_mv} mV for 1.5 s while the pack voltage agrees with the sum "
+        "of the cells; if it does not, the wire is open and the cell may live",
+        cleared=f"above {PACK.dead_cell_clear_mv} mV for 10 s",
         seen="Cell {cell} is at {value} mV (limit {limit} mV), and the pack voltage confirms it",
         meaning="The group has collapsed; charging it is dangerous.",
         action=STOP,
@@ -110,9 +122,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=True,
         needs=("cell_voltages_mv",),
         unit="mV",
-        raised="two neighbouring cells err by more than 150 mV in opposite directions, equally to "
-        "12 % plus 25 mV (or clipped at full scale), and no other: in two readings within 5 "
-        "minutes",
+        limits=("open_balance_wire_mv",),
+        raised=f"two neighbouring cells err by more than {PACK.open_balance_wire_mv:g} mV in "
+        "opposite directions, equally to 12 % plus 25 mV (or clipped at full scale), and no "
+        "other: in two readings within 5 minutes",
         cleared="ten minutes without such a reading",
         seen="The sense wire between two cells is open or loose: {detail}",
         meaning="The board cannot see these cells, so nothing protects them.",
@@ -124,9 +137,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("cell_voltages_mv", "current_a"),
         unit="mV",
-        raised="four or more neighbouring cells wander by more than 8 mV from reading to reading "
-        "at steady current and cancel each other, for 5 s in 6 readings; while cells bleed, in "
-        "60 % of all readings",
+        limits=("moisture_mv",),
+        raised=f"four or more neighbouring cells wander by more than {PACK.moisture_mv:g} mV from "
+        "reading to reading at steady current and cancel each other, for 5 s in 6 readings; "
+        "while cells bleed, in 60 % of all readings",
         cleared="ten minutes without",
         seen="Neighbouring cells wander by {value} mV from reading to reading (limit {limit} mV): "
         "{detail}",

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
+from packtap.config import PackConfig
 from packtap.model import Severity
 
-__all__ = ["SERVICE", "STOP", "Kind"]
+__all__ = ["PACK", "SERVICE", "STOP", "Kind"]
+
+#: The default limits, which the words of the rows state.
+PACK: Final = PackConfig()
 
 #: Words that several kinds share.
 STOP: Final = "Stop using and charging the scooter; keep it away from anything that burns."
@@ -22,7 +26,9 @@ class Kind:
         per_cell: an event of this kind names one cell.
         needs: register rows without which it cannot be judged.
         unit: of value and limit; "" where the kind has no number.
-        raised: when it is raised, in words, with the source of the numbers.
+        limits: keys of the table `[pack]` that set its numbers.
+        raised: when it is raised, in words, with the default limits; an event carries the limit
+            that was used.
         cleared: when it is cleared, in words.
         seen: template of the sentence that says what was seen ({cell} {value} {limit} {detail}).
         meaning: what that means.
@@ -34,6 +40,7 @@ class Kind:
     per_cell: bool
     needs: tuple[str, ...]
     unit: str
+    limits: tuple[str, ...]
     raised: str
     cleared: str
     seen: str

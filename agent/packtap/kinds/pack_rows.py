@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from packtap.kinds.kind import SERVICE, Kind
+from packtap.kinds.kind import PACK, SERVICE, Kind
 from packtap.model import Severity
 
 __all__ = ["ROWS"]
@@ -14,9 +14,11 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("cell_voltages_mv",),
         unit="mV",
-        raised="median cell below 2500 mV for 2 s, or below 2800 mV at rest with status bit 8 or "
-        "14 set, or after a minute of rest",
-        cleared="above 3000 mV for 10 s",
+        limits=("deep_discharge_mv", "deep_discharge_rest_mv", "deep_discharge_clear_mv"),
+        raised=f"median cell below {PACK.deep_discharge_mv} mV for 1.5 s, or below "
+        f"{PACK.deep_discharge_rest_mv} mV at rest with status bit 8 or 14 set, or after a minute "
+        "of rest",
+        cleared=f"above {PACK.deep_discharge_clear_mv} mV for 10 s",
         seen="The whole pack is empty: the median cell is at {value} mV (limit {limit} mV)",
         meaning="Cells that stay this low corrode inside; charging them again may be unsafe.",
         action=f"Do not charge. {SERVICE}",
@@ -27,8 +29,10 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("cell_voltages_mv", "voltage_v"),
         unit="mV",
-        raised="pack voltage and sum of the cells differ by more than 300 mV and 0.8 %, beyond "
-        "what a moving current explains, for 2 s in three readings, and that without current or "
+        limits=("voltage_sum_mismatch_mv", "voltage_sum_mismatch_pct"),
+        raised="pack voltage and sum of the cells differ by more than "
+        f"{PACK.voltage_sum_mismatch_mv:g} mV and {PACK.voltage_sum_mismatch_pct:g} %, beyond what "
+        "a moving current explains, for 2 s in three readings, and that without current or "
         "the same at 40 % more current",
         cleared="not for a minute",
         seen="The pack voltage differs from the sum of its cells by {value} mV (limit {limit} mV)",
@@ -41,9 +45,11 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("cell_voltages_mv", "voltage_v", "current_a"),
         unit="mohm",
+        limits=("high_resistance_connection_mohm",),
         raised="pack voltage minus sum of the cells is proportional to the current: more than "
-        "15 mohm (healthy 2-6), four standard errors from none, for 4 s in five readings",
-        cleared="below 9 mohm for a minute of riding",
+        f"{PACK.high_resistance_connection_mohm:g} mohm (healthy 2-6), four standard errors from "
+        "none, for 4 s in five readings",
+        cleared="below 60 % of that for a minute of riding",
         seen="A joint between the cells and the board has {value} mohm (limit {limit} mohm)",
         meaning="A loose or corroded joint: it heats up under load.",
         action=f"Ride gently. {SERVICE}",
@@ -54,11 +60,13 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("soc_pct", "cell_voltages_mv", "current_a"),
         unit="%",
-        raised="after five minutes of rest (at once on the bench) the percentage is more than 13 "
-        "points from what the resting voltage tells (or 18 below what the voltage under load "
-        "proves, or 18 above what it allows while charging), or it stands still while 8 % of the "
+        limits=("soc_off_pct", "soc_off_clear_pct", "soc_off_working_pct", "soc_stuck_pct"),
+        raised="after five minutes of rest (at once on the bench) the percentage is more than "
+        f"{PACK.soc_off_pct:g} points from what the resting voltage tells (or "
+        f"{PACK.soc_off_working_pct:g} below what the voltage under load proves, or as much above "
+        f"what it allows while charging), or it stands still while {PACK.soc_stuck_pct:g} % of the "
         "pack's charge flow",
-        cleared="within 9 points at rest for a minute",
+        cleared=f"within {PACK.soc_off_clear_pct:g} points at rest for a minute",
         seen="The percentage is wrong: {detail}",
         meaning="The scooter may stop earlier than the display says.",
         action="Charge fully and leave it plugged in for some hours; the board may relearn.",
@@ -69,9 +77,11 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("cell_voltages_mv", "current_a", "design_capacity_mah"),
         unit="%",
+        limits=("capacity_fade_pct", "capacity_fade_clear_pct"),
         raised="the charge that flowed between two rest points at least 35 points of charge apart "
-        "gives less than 74 % of the design capacity (70 %, and half of the estimate's error)",
-        cleared="more than 82 %",
+        f"gives less than {PACK.capacity_fade_pct:g} % of the design capacity (70 %, and half of "
+        "the estimate's error)",
+        cleared=f"more than {PACK.capacity_fade_clear_pct:g} %",
         seen="The pack holds about {value} % of its design capacity (limit {limit} %)",
         meaning="A worn pack: less range, more sag.",
         action="Plan a replacement.",
