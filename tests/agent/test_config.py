@@ -30,6 +30,7 @@ from packtap.config import (
     TlsConfig,
     example_agent,
     example_ingest,
+    example_web,
     inspect_file,
     load_agent,
     load_ingest,
@@ -805,8 +806,12 @@ def test_the_broker_keeps_messages_for_ever_unless_told_otherwise(file: Path) ->
 
 @pytest.mark.parametrize(
     ("text", "golden"),
-    [(example_agent(), "agent.toml"), (example_ingest(), "ingest.toml")],
-    ids=["agent", "ingest"],
+    [
+        (example_agent(), "agent.toml"),
+        (example_ingest(), "ingest.toml"),
+        (example_web(), "web.toml"),
+    ],
+    ids=["agent", "ingest", "web"],
 )
 def test_the_example_is_the_reviewed_one(text: str, golden: str) -> None:
     assert text == (GOLDEN / golden).read_text(encoding="utf-8")
@@ -864,6 +869,8 @@ def test_the_kind_of_a_file_is_found_by_its_tables_and_then_by_its_name(tmp_path
         ("x.toml", GOOD_INGEST, Kind.INGEST),
         ("ingest.toml", '[mqtt]\nhost = "b"\n', Kind.INGEST),
         ("x.toml", '[mqtt]\nhost = "b"\n', Kind.AGENT),
+        ("x.toml", "port = 80\n", Kind.WEB),
+        ("web.toml", "", Kind.WEB),
     ):
         (tmp_path / name).write_text(text)
         assert inspect_file(tmp_path / name).kind is kind
@@ -929,7 +936,7 @@ def test_the_command_prints_both_examples(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["check"], ["example", "web"], ["check", "--kind", "web", "x"]]
+    "words", [[], ["check"], ["example", "page"], ["check", "--kind", "page", "x"]]
 )
 def test_a_wrong_use_of_the_command_is_usage(
     words: list[str], capsys: pytest.CaptureFixture[str]

@@ -4,16 +4,25 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 from packtap.config import (
     AgentConfig,
     IngestConfig,
     Inspection,
     Kind,
+    WebConfig,
     example_agent,
     example_ingest,
+    example_web,
     inspect_file,
 )
+
+_EXAMPLES: Final = {
+    Kind.AGENT: example_agent,
+    Kind.INGEST: example_ingest,
+    Kind.WEB: example_web,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check, or print the example."""
     if arguments.action == "example":
-        print(example_agent() if Kind(arguments.kind) is Kind.AGENT else example_ingest(), end="")
+        print(_EXAMPLES[Kind(arguments.kind)](), end="")
         return 0
     tell = _tell_json if arguments.json else _tell
     kind = Kind(arguments.kind) if arguments.kind else None
@@ -68,7 +77,7 @@ def _tell(path: Path, inspection: Inspection) -> None:
         print(f"{path}: fine{_summary(inspection.config)}")
 
 
-def _summary(config: AgentConfig | IngestConfig | None) -> str:
+def _summary(config: AgentConfig | IngestConfig | WebConfig | None) -> str:
     if isinstance(config, AgentConfig):
         lines = ", ".join(f"{line.name} on {line.port}" for line in config.lines)
         return (
@@ -78,6 +87,10 @@ def _summary(config: AgentConfig | IngestConfig | None) -> str:
     if isinstance(config, IngestConfig):
         store = config.influx.url if config.influx else config.sqlite and config.sqlite.path
         return f": ingest, broker {config.mqtt.host}:{config.mqtt.port}, store {store}"
+    if isinstance(config, WebConfig):
+        stores = ", ".join(map(str, config.stores)) or "none"
+        locked = "with a token" if config.token_file else "without a token"
+        return f": page on {config.bind}:{config.port} {locked}, stores {stores}"
     return " as far as can be judged here"
 
 

@@ -1,19 +1,20 @@
-"""What agent and ingest are told, floor 1: TOML files, checked as a whole before anything starts.
+"""What agent, ingest and page are told, floor 1: TOML files, checked whole before anything starts.
 
-`load_agent` and `load_ingest` return frozen values or raise one `ConfigError` that names every
-mistake with its key path. The keys are the fields of the dataclasses; `example_agent` and
-`example_ingest` print them with help and defaults.
+`load_agent`, `load_ingest` and `load_web` return frozen values or raise one `ConfigError` that
+names every mistake with its key path. The keys are the fields of the dataclasses; `example_agent`,
+`example_ingest` and `example_web` print them with help and defaults.
 """
 
 from packtap.config.agent import AgentConfig, LineConfig, StoreConfig
 from packtap.config.broker import BrokerConfig, MqttConfig, SharedMqttConfig, TlsConfig
-from packtap.config.example import example_agent, example_ingest
+from packtap.config.example import example_agent, example_ingest, example_web
 from packtap.config.files import (
     Inspection,
     Kind,
     inspect_file,
     load_agent,
     load_ingest,
+    load_web,
     read_secret,
 )
 from packtap.config.ingest import (
@@ -24,6 +25,7 @@ from packtap.config.ingest import (
     SqliteConfig,
 )
 from packtap.config.pack import PackConfig
+from packtap.config.web import WebConfig
 
 __all__ = [
     "AgentConfig",
@@ -41,10 +43,13 @@ __all__ = [
     "SqliteConfig",
     "StoreConfig",
     "TlsConfig",
+    "WebConfig",
     "example_agent",
     "example_ingest",
+    "example_web",
     "inspect_file",
     "load_agent",
     "load_ingest",
+    "load_web",
     "read_secret",
 ]

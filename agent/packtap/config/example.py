@@ -17,8 +17,9 @@ from typing import Any, Final
 from packtap.config.agent import AgentConfig
 from packtap.config.ingest import IngestConfig
 from packtap.config.keys import FILLED, About, about_of
+from packtap.config.web import WebConfig
 
-__all__ = ["example_agent", "example_ingest"]
+__all__ = ["example_agent", "example_ingest", "example_web"]
 
 _WIDTH: Final = 98
 _HEAD: Final = (
@@ -35,6 +36,11 @@ def example_agent() -> str:
 def example_ingest() -> str:
     """Return a commented configuration of ingest that loads as it is."""
     return _document(IngestConfig, "packtap ingest: /etc/packtap/ingest.toml.")
+
+
+def example_web() -> str:
+    """Return a commented configuration of the page that loads as it is."""
+    return _document(WebConfig, "packtap web: /etc/packtap/web.toml.")
 
 
 def _document(cls: type, title: str) -> str:
@@ -114,6 +120,8 @@ def _toml(value: object) -> str:
             return json.dumps(str(value), ensure_ascii=False)
         case int() | float():
             return repr(value)
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
     raise TypeError(f"no example for {value!r}")
 
 

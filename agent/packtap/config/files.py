@@ -14,9 +14,18 @@ from typing import Any, Final, TypeVar
 from packtap.config.agent import AgentConfig, line_problems
 from packtap.config.ingest import IngestConfig
 from packtap.config.keys import Problem
+from packtap.config.web import WebConfig
 from packtap.errors import ConfigError
 
-__all__ = ["Inspection", "Kind", "inspect_file", "load_agent", "load_ingest", "read_secret"]
+__all__ = [
+    "Inspection",
+    "Kind",
+    "inspect_file",
+    "load_agent",
+    "load_ingest",
+    "load_web",
+    "read_secret",
+]
 
 _MAX_BYTES: Final = 1_000_000
 _BOM: Final = b"\xef\xbb\xbf"  # Windows editors put it first; TOML does not know it
@@ -28,13 +37,15 @@ class Kind(StrEnum):
 
     AGENT = "agent"
     INGEST = "ingest"
+    WEB = "web"
 
 
-_Config = TypeVar("_Config", AgentConfig, IngestConfig)
+_Config = TypeVar("_Config", AgentConfig, IngestConfig, WebConfig)
 
-_CLASSES: Final[dict[Kind, type[AgentConfig] | type[IngestConfig]]] = {
+_CLASSES: Final[dict[Kind, type[AgentConfig] | type[IngestConfig] | type[WebConfig]]] = {
     Kind.AGENT: AgentConfig,
     Kind.INGEST: IngestConfig,
+    Kind.WEB: WebConfig,
 }
 
 
@@ -50,7 +61,7 @@ class Inspection:
     """
 
     kind: Kind | None
-    config: AgentConfig | IngestConfig | None
+    config: AgentConfig | IngestConfig | WebConfig | None
     problems: tuple[Problem, ...]
     unsure: tuple[Problem, ...] = ()
 
@@ -71,6 +82,15 @@ def load_ingest(path: Path | str) -> IngestConfig:
         ConfigError: with every problem of the file.
     """
     return _load(Path(path), Kind.INGEST, IngestConfig)
+
+
+def load_web(path: Path | str) -> WebConfig:
+    """Return the configuration of the page.
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    return _load(Path(path), Kind.WEB, WebConfig)
 
 
 def _load(path: Path, kind: Kind, cls: type[_Config]) -> _Config:
@@ -98,11 +118,13 @@ def inspect_file(path: Path, kind: Kind | None = None) -> Inspection:
     kind = kind or _kind_of(table, path)
     _fill_tls_port(table)
     places = Places(path.absolute().parent, _credentials())
-    config: AgentConfig | IngestConfig | None
+    config: AgentConfig | IngestConfig | WebConfig | None
     if kind is Kind.AGENT:
         config, problems = structure(AgentConfig, table, places)
-    else:
+    elif kind is Kind.INGEST:
         config, problems = structure(IngestConfig, table, places)
+    else:
+        config, problems = structure(WebConfig, table, places)
     if config is None and kind is Kind.AGENT:
         # The constructor judges the lines together only when each is fine by itself.
         known = {(problem.path, problem.text) for problem in problems}
@@ -185,10 +207,10 @@ def _kind_of(table: dict[str, Any], path: Path) -> Kind:
     def known(kind: Kind) -> int:
         return len(table.keys() & {field.name for field in fields(_CLASSES[kind])})
 
-    agent, ingest = known(Kind.AGENT), known(Kind.INGEST)
-    if agent == ingest:
-        return Kind.INGEST if path.name.startswith("ingest") else Kind.AGENT
-    return Kind.AGENT if agent > ingest else Kind.INGEST
+    most = max(known(kind) for kind in Kind)
+    likely = [kind for kind in Kind if known(kind) == most]
+    named = [kind for kind in likely if path.name.startswith(kind)]
+    return (named or likely)[0]
 
 
 def _credentials() -> Path | None:

@@ -67,6 +67,9 @@ def _converter(places: Places) -> Converter:
     converter.register_structure_hook(str, _text)
     converter.register_structure_hook(Path, lambda value, _: places.folder / _path(value))
     converter.register_structure_hook_func(_is_choice, _choice)
+    converter.register_structure_hook_func(
+        _is_list, lambda value, wanted: _list(converter, value, wanted)
+    )
     converter.register_structure_hook_factory(
         is_dataclass, lambda cls: _table_hook(converter, cls, places)
     )
@@ -186,6 +189,28 @@ def _choice(value: object, wanted: object) -> object:
         return value
     words = ", ".join(repr(word) for word in allowed)
     raise RefusedError(f"{type_words(value)}; allowed: {words}{did_you_mean(value, allowed)}")
+
+
+def _is_list(wanted: object) -> bool:
+    return typing.get_origin(wanted) is tuple and not _is_named_tables(wanted)
+
+
+def _list(converter: Converter, value: object, wanted: object) -> tuple[object, ...]:
+    """Read `[a, b]`; a text alone is no list of its letters."""
+    if not isinstance(value, list):
+        raise RefusedError(f"{type_words(value)}, but a list in [ ] is needed")
+    item_type = typing.get_args(wanted)[0]
+    items: list[object] = []
+    wrong: list[Exception] = []
+    for index, item in enumerate(value):
+        try:
+            items.append(converter.structure(item, item_type))
+        except ValueError as error:
+            error.add_note(IterableValidationNote("in list", index, item_type))
+            wrong.append(error)
+    if wrong:
+        raise IterableValidationError("list", wrong, tuple)
+    return tuple(items)
 
 
 def _is_named_tables(wanted: object) -> bool:

@@ -17,12 +17,14 @@ both. Promises:
   owner of the file (who opens it with a bound) does that.
 
 Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
-`room` (the size bound), `lock` (one agent a file), `history` (reading), `database` (`Store`). A
-`Store` belongs to the thread that opened it; each thread opens its own on the same file.
+`room` (the size bound), `lock` (one agent a file), `history` (reading), `rollup` (minutes and
+half-hours), `overview` (what a page asks), `database` (`Store`). A `Store` belongs to the thread
+that opened it; each thread opens its own on the same file.
 """
 
 from packtap.store.database import Store
 from packtap.store.lock import OwnerLock
+from packtap.store.overview import Assumed, History, PackSummary
 from packtap.store.records import (
     Draft,
     Gap,
@@ -34,11 +36,14 @@ from packtap.store.records import (
 )
 
 __all__ = [
+    "Assumed",
     "Draft",
     "Gap",
+    "History",
     "Message",
     "Outbox",
     "OwnerLock",
+    "PackSummary",
     "Queued",
     "Store",
     "StoredEvent",

@@ -3,14 +3,16 @@
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from packtap.errors import StoreError
-from packtap.model import Event, EventState, Severity
-from packtap.store import dating, history
+from packtap.model import Event, EventState, Severity, Value
+from packtap.store import dating, history, overview
 from packtap.store.file import open_for_reading, open_for_writing, store_error
+from packtap.store.overview import Assumed, History, PackSummary
 from packtap.store.recording import branch_for, insert_message, origin_of, record_event
 from packtap.store.records import (
     Draft,
@@ -24,6 +26,7 @@ from packtap.store.records import (
     dump,
     kind_of,
 )
+from packtap.store.rollup import Summary, bytes_of, keep, roll_up
 from packtap.store.room import make_room, record_loss, trim_events
 from packtap.wire import Topic
 
@@ -39,6 +42,26 @@ _SET_BACK: Final = (
     "%s/%s numbers new messages as it numbered others before (seq %d): its store was set back, "
     "by a restored copy or a card that loses what it has confirmed. Both are kept"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a message adds to the file."""
+
+    times: str
+    body: str
+    rollups: list[tuple[int, int, Summary]]
+
+    @classmethod
+    def of(cls, kind: str, times: Sequence[int], body: Mapping[str, Any]) -> Self:
+        """Return it; raises ValueError for a number that is NaN or infinite."""
+        rollups = roll_up(times, body["columns"]) if kind == "readings" else []
+        return cls(dump(times), dump(body), rollups)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it may take."""
+        return len(self.times) + len(self.body) + _ROW_BYTES + bytes_of(self.rollups)
 
 
 class Store:
@@ -115,13 +138,13 @@ class Store:
         """
         if not drafts:
             return []
-        texts = [(dump(draft.times_ms), dump(draft.body)) for draft in drafts]
+        rows = [_Row.of(draft.kind, draft.times_ms, draft.body) for draft in drafts]
         with self._writing() as conn:
-            self._make_room(texts)
+            self._make_room(rows)
             seq = int(self._meta("last_seq"))
-            for draft, (times, body) in zip(drafts, texts, strict=True):
+            for draft, row in zip(drafts, rows, strict=True):
                 seq += 1
-                self._queue(conn, seq, draft, times, body)
+                self._queue(conn, seq, draft, row)
             conn.execute("UPDATE meta SET value = ? WHERE key = 'last_seq'", (seq,))
         return list(range(seq - len(drafts) + 1, seq + 1))
 
@@ -182,12 +205,12 @@ class Store:
         Raises:
             StoreError: nothing was written; try again with the same messages.
         """
-        texts = [(dump(message.t), dump(body_of(message))) for message, _ in items]
+        rows = [_Row.of(kind_of(message), message.t, body_of(message)) for message, _ in items]
         with self._writing() as conn:
-            self._make_room(texts)
+            self._make_room(rows)
             branches = [
-                self._insert_received(conn, message, topic, times, body)
-                for (message, topic), (times, body) in zip(items, texts, strict=True)
+                self._insert_received(conn, message, topic, row)
+                for (message, topic), row in zip(items, rows, strict=True)
             ]
         self._count_renumbered(items, branches)
         return [branch is not None for branch in branches]
@@ -231,6 +254,46 @@ class Store:
                 for event in history.events(conn, pack, only_open=True)
             ]
 
+    # Reading: the page.
+
+    def packs(self) -> list[PackSummary]:
+        """Return each pack on each bus, with what is raised on it."""
+        with self._reading() as conn:
+            return list(overview.packs(conn))
+
+    def latest(self, pack: str, agent: str, bus: str) -> dict[str, tuple[Value, int]]:
+        """Return the latest value of each quantity and its time, UTC milliseconds."""
+        with self._reading() as conn:
+            return overview.latest(conn, pack, agent, bus)
+
+    def history(
+        self, pack: str, t_from: int, t_to: int, points: int, assumed: Assumed | None = None
+    ) -> History:
+        """Return a plot of `t_from <= t < t_to` (UTC milliseconds) with at most `points` points.
+
+        Args:
+            pack: its name.
+            t_from: begin of the range.
+            t_to: its end.
+            points: at most so many, at least 2.
+            assumed: where undated readings of a boot are to be shown.
+        """
+        with self._reading() as conn:
+            return overview.history(conn, pack, (t_from, t_to), points, assumed)
+
+    def recent_events(
+        self, pack: str, limit: int, before: int | None = None
+    ) -> list[tuple[int, StoredEvent]]:
+        """Return the latest events of a pack, latest first, each with its number.
+
+        Args:
+            pack: its name.
+            limit: at most so many.
+            before: only those with a lower number: the next page.
+        """
+        with self._reading() as conn:
+            return overview.recent_events(conn, pack, before, limit)
+
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""
         with self._reading() as conn:
@@ -248,9 +311,7 @@ class Store:
 
     # Inside a transaction.
 
-    def _queue(
-        self, conn: sqlite3.Connection, seq: int, draft: Draft, times: str, body: str
-    ) -> None:
+    def _queue(self, conn: sqlite3.Connection, seq: int, draft: Draft, row: "_Row") -> None:
         offset = draft.utc_offset_ms
         if offset is not None and draft.kind == "readings":
             offset = dating.free_offset(conn, draft.pack, draft.times_ms, offset)
@@ -259,11 +320,18 @@ class Store:
             conn, topic, store=self.store_id, pack=draft.pack, boot=draft.boot, utc_offset_ms=offset
         )
         message = insert_message(
-            conn, origin, seq=seq, kind=draft.kind, t=draft.times_ms, times=times, body=body
+            conn,
+            origin,
+            seq=seq,
+            kind=draft.kind,
+            t=draft.times_ms,
+            times=row.times,
+            body=row.body,
         )
+        keep(conn, origin.id, row.rollups)
         conn.execute(
             "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
-            (seq, message, origin.id, draft.kind, len(body)),
+            (seq, message, origin.id, draft.kind, len(row.body)),
         )
         if draft.kind == "event":
             is_new = record_event(conn, draft.agent, origin, draft.times_ms[0], draft.body)
@@ -272,10 +340,10 @@ class Store:
             self._trim_events(conn)
 
     def _insert_received(
-        self, conn: sqlite3.Connection, message: Message, topic: Topic, times: str, body: str
+        self, conn: sqlite3.Connection, message: Message, topic: Topic, row: "_Row"
     ) -> int | None:
         """Return the branch under which it was stored, None if it was there already."""
-        branch = branch_for(conn, topic, message, times, body)
+        branch = branch_for(conn, topic, message, row.times, row.body)
         if branch is None:
             return None
         origin = origin_of(
@@ -289,8 +357,9 @@ class Store:
         )
         kind = kind_of(message)
         insert_message(
-            conn, origin, seq=message.seq, kind=kind, t=message.t, times=times, body=body
+            conn, origin, seq=message.seq, kind=kind, t=message.t, times=row.times, body=row.body
         )
+        keep(conn, origin.id, row.rollups)
         if kind == "event":
             record_event(conn, topic.agent, origin, message.t[0], body_of(message))
             self._trim_events(conn)
@@ -307,9 +376,9 @@ class Store:
                 self._set_back.add(message.store)
                 _log.warning(_SET_BACK, topic.agent, topic.bus, message.seq)
 
-    def _make_room(self, texts: Sequence[tuple[str, str]]) -> None:
+    def _make_room(self, rows: Sequence["_Row"]) -> None:
         if self._max_bytes is not None:
-            need = sum(len(times) + len(body) + _ROW_BYTES for times, body in texts) + _SPARE_BYTES
+            need = sum(row.size for row in rows) + _SPARE_BYTES
             make_room(self._conn, self._max_bytes, need)
 
     def _trim_events(self, conn: sqlite3.Connection) -> None:

@@ -16,9 +16,10 @@ __all__ = ["date_boot", "free_offset"]
 
 _NEAR_MS: Final = 1000
 
+#: CROSS JOIN: origins first. The other way round SQLite looks at every batch of the history.
 _OVERLAPPING: Final = """
     SELECT m.times, o.utc_offset_ms FROM origin o
-    JOIN message m ON m.kind = 'readings' AND m.origin = o.id
+    CROSS JOIN message m ON m.kind = 'readings' AND m.origin = o.id
         AND m.t_last >= :low - o.utc_offset_ms AND m.t_first <= :high - o.utc_offset_ms
     WHERE o.pack = :pack AND o.utc_offset_ms IS NOT NULL"""
 

@@ -67,7 +67,7 @@ def readings(
     batches = conn.execute(
         """
         SELECT m.id FROM origin o
-        JOIN message m ON m.kind = 'readings' AND m.origin = o.id
+        CROSS JOIN message m ON m.kind = 'readings' AND m.origin = o.id
             AND m.t_last >= :low - o.utc_offset_ms AND m.t_first < :high - o.utc_offset_ms
         WHERE o.utc_offset_ms IS NOT NULL AND (:pack IS NULL OR o.pack = :pack)
         ORDER BY m.t_first + o.utc_offset_ms, m.id""",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from packtap.errors import StoreError
+from packtap.store.rollup import prune
 
 __all__ = ["make_room", "record_loss", "trim_events", "used_bytes"]
 
@@ -118,11 +119,18 @@ def _clear(conn: sqlite3.Connection, query: str, target: int, budget: int, *, is
         after = rows[-1][1] if is_loss else rows[-1][0]
         if is_loss:
             record_loss(conn, [seq for _, seq in rows])
-        conn.executemany("DELETE FROM message WHERE id = ?", [(message,) for message, _ in rows])
+        prune(conn, {_remove(conn, message) for message, _ in rows})
         removed += len(rows)
     if removed and is_loss:
         _log.error("store is full: %d undelivered messages dropped, recorded as a gap", removed)
     return removed
+
+
+def _remove(conn: sqlite3.Connection, message: int) -> int:
+    """Remove a message from the history and return its origin."""
+    origin = conn.execute("SELECT origin FROM message WHERE id = ?", (message,)).fetchone()[0]
+    conn.execute("DELETE FROM message WHERE id = ?", (message,))
+    return int(origin)
 
 
 def _pages(conn: sqlite3.Connection) -> tuple[int, int, int]:

@@ -15,14 +15,17 @@ So dating the readings of days is an update of one small row, not a rewrite of e
     message  history: one batch of readings, one event or one set of counters
     outbox   what still has to be delivered
     event    one row an event with both its ends
+    rollup   minutes and half-hours of the readings, for plots (module `rollup`)
     gap      runs of seq that the size bound removed undelivered
 """
 
 import sqlite3
+from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import uuid4
 
 from packtap.errors import StoreError
+from packtap.store.rollup import roll_up_all
 
 __all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current", "stored_version"]
 
@@ -108,8 +111,21 @@ DROP TABLE source;
 ALTER TABLE source_2 RENAME TO source;
 """
 
+#: Times as in `message`: relative to the boot of the origin. So dating moves these rows too.
+_THIRD: Final = """
+CREATE TABLE rollup (
+    origin INTEGER NOT NULL REFERENCES origin,
+    span_ms INTEGER NOT NULL, t INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (origin, span_ms, t)
+) WITHOUT ROWID;
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
+
+#: What SQL alone cannot do, after the script that leads to this version.
+_FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {3: roll_up_all}
 
 
 def migrate(conn: sqlite3.Connection, path: str) -> None:
@@ -175,4 +191,6 @@ def _apply(conn: sqlite3.Connection, version: int) -> None:
         conn.execute("INSERT INTO meta VALUES ('store_id', ?)", (uuid4().hex,))
         conn.execute("INSERT INTO meta VALUES ('last_seq', 0), ('events', 0)")
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if fill := _FILLED.get(version + 1):
+        fill(conn)
     conn.execute(f"PRAGMA user_version = {version + 1}")
