@@ -13,12 +13,14 @@ Messages say what was seen, what it means and what to try: they are shown as the
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 __all__ = [
     "CaptureError",
     "ConfigError",
     "DeliveryError",
     "LinkError",
+    "LinkTrouble",
     "PacktapError",
     "StoreError",
 ]
@@ -42,8 +44,29 @@ class ConfigError(PacktapError):
         super().__init__(f"{origin}: " + "; ".join(self.problems))
 
 
+class LinkTrouble(StrEnum):
+    """What is the matter with a port; the words for people stand in the error's message."""
+
+    ABSENT = "absent"  #: no such name, or no hardware behind it
+    FORBIDDEN = "forbidden"  #: this user may not open it
+    BUSY = "busy"  #: another program has it
+    NOT_SERIAL = "not serial"  #: a file or folder
+    NO_SUCH_RATE = "no such rate"  #: it cannot run at this baud rate
+    UNREACHABLE = "unreachable"  #: a network tap that does not answer
+    OTHER = "other"
+
+
 class LinkError(PacktapError):
-    """A serial port that cannot be used now."""
+    """A serial port that cannot be used now.
+
+    Args:
+        message: what was seen, what it means, what to try.
+        trouble: the same for a program.
+    """
+
+    def __init__(self, message: str, trouble: LinkTrouble = LinkTrouble.OTHER) -> None:
+        self.trouble = trouble
+        super().__init__(message)
 
 
 class StoreError(PacktapError):

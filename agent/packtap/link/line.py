@@ -16,9 +16,10 @@ import serial
 from ninebot_bms.commands import is_read_request
 from packtap.config.keys import Port
 from packtap.errors import LinkError
-from packtap.link.trouble import explain, explain_loss, other_users
+from packtap.link.ports import FoundPort, PortInfo, found_port
+from packtap.link.trouble import classify, explain, explain_loss, other_users
 
-__all__ = ["COALESCE_S", "SerialLine", "list_ports"]
+__all__ = ["COALESCE_S", "SerialLine", "find_ports", "list_ports"]
 
 #: How long bytes are left to gather before they are read, seconds. The kernel keeps 4096 bytes,
 #: 355 ms at 115200 baud, so nothing is lost meanwhile.
@@ -97,7 +98,8 @@ class SerialLine:
             )
         except _port_errors() as error:
             reason = explain(error, self.port, self.baud, list_ports)
-            raise LinkError(f"{self.name}: {reason}") from error
+            trouble = classify(error, self.port)
+            raise LinkError(f"{self.name}: {reason}", trouble) from error
         if self._is_network:
             _keep_alive(self._serial)
             return []
@@ -162,11 +164,22 @@ class SerialLine:
 
 def list_ports() -> list[str]:
     """Return the serial ports that are here; the lasting names under by-id come first."""
+    return [name for name, _ in _named_ports()]
+
+
+def find_ports() -> list[FoundPort]:
+    """Return the serial ports that are here and what they are, in the same order."""
+    return [found_port(name, info) for name, info in _named_ports()]
+
+
+def _named_ports() -> list[tuple[str, PortInfo | None]]:
     from serial.tools.list_ports import comports  # looks through /sys: only when somebody asks
 
     lasting = sorted(str(link) for link in _BY_ID.iterdir()) if _BY_ID.is_dir() else []
+    by_device = {port.device: port for port in comports()}
     named = {os.path.realpath(link) for link in lasting}
-    return lasting + sorted({port.device for port in comports()} - named)
+    names = lasting + sorted(by_device.keys() - named)
+    return [(name, by_device.get(os.path.realpath(name))) for name in names]
 
 
 def _port_errors() -> tuple[type[Exception], ...]:

@@ -13,13 +13,33 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["explain", "explain_loss", "other_users"]
+from packtap.errors import LinkTrouble
+
+__all__ = ["classify", "explain", "explain_loss", "other_users"]
 
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _NO_HARDWARE: Final = frozenset({errno.ENXIO, errno.ENODEV, errno.EIO})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 _BUSY: Final = frozenset({errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK})
 _NOT_SERIAL: Final = frozenset({errno.ENOTTY, errno.EISDIR})
+
+#: The system's error number -> what is the matter.
+_TROUBLES: Final = (
+    (_ABSENT | _NO_HARDWARE, LinkTrouble.ABSENT),
+    (_FORBIDDEN, LinkTrouble.FORBIDDEN),
+    (_BUSY, LinkTrouble.BUSY),
+    (_NOT_SERIAL, LinkTrouble.NOT_SERIAL),
+)
+
+
+def classify(error: Exception, port: str) -> LinkTrouble:
+    """Return what is the matter with a port that could not be opened."""
+    if isinstance(error, ValueError | OverflowError):
+        return LinkTrouble.NO_SUCH_RATE
+    if "://" in port:
+        return LinkTrouble.UNREACHABLE
+    number = _errno(error)
+    return next((trouble for numbers, trouble in _TROUBLES if number in numbers), LinkTrouble.OTHER)
 
 
 def explain(error: Exception, port: str, baud: int, present: Callable[[], Sequence[str]]) -> str:

@@ -17,7 +17,7 @@ from paho.mqtt.client import MQTT_ERR_SUCCESS, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from packtap.config import MqttConfig, read_secret
+from packtap.config import BrokerConfig, read_secret
 from packtap.errors import ConfigError, DeliveryError
 
 __all__ = ["Ack", "Connection"]
@@ -61,11 +61,13 @@ class Connection:
     Args:
         config: the broker.
         client_id: must be unique at the broker.
-        will_topic: where the broker says for us, retained, that we are gone.
-        will: its payload.
+        will: topic and payload with which the broker says for us, retained, that we are gone; None
+            leaves without a word, for a trial beside a running agent.
     """
 
-    def __init__(self, config: MqttConfig, client_id: str, will_topic: str, will: bytes) -> None:
+    def __init__(
+        self, config: BrokerConfig, client_id: str, will: tuple[str, bytes] | None
+    ) -> None:
         self._config = config
         self._client = Client(
             CallbackAPIVersion.VERSION2,
@@ -76,7 +78,8 @@ class Connection:
         self._client.connect_timeout = _CONNECT_S
         # Counted here (`room`): paho must never keep a message back by itself.
         self._client.max_inflight_messages_set(65535)
-        self._client.will_set(will_topic, will, qos=_QOS, retain=True)
+        if will is not None:
+            self._client.will_set(*will, qos=_QOS, retain=True)
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._client.on_disconnect = self._on_disconnect

@@ -167,7 +167,7 @@ class Uplink:
             started = time.monotonic()
             status = self._topic("status")
             connection = Connection(
-                self._mqtt, "-".join(self._names[1:]), status, self._status("offline")
+                self._mqtt, "-".join(self._names[1:]), (status, self._status("offline"))
             )
             try:
                 self._serve(connection)
