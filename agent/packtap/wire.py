@@ -9,6 +9,9 @@ Two families:
 * queued (`readings`, `event`, `link`): carry store id and `seq`, wait in the outbox until the
   broker has acknowledged them, and are stored by ingest exactly once in effect;
 * retained (`status`, `pack`, `state`): the latest only, outside `seq`.
+
+And one that nobody keeps: `doctor`, by which `packtap doctor` learns whether the broker lets this
+device publish. It is not retained, and ingest passes over it.
 """
 
 import json
@@ -21,6 +24,7 @@ __all__ = [
     "RETAINED_KINDS",
     "SCHEMA",
     "TOPIC_ROOT",
+    "TRIAL_KIND",
     "EventMessage",
     "JsonValue",
     "LinkMessage",
@@ -34,6 +38,8 @@ SCHEMA: Final = 1
 TOPIC_ROOT: Final = "packtap/v1"
 QUEUED_KINDS: Final = frozenset({"readings", "event", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state"})
+#: Published on trial only: stored by nobody.
+TRIAL_KIND: Final = "doctor"
 #: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
 _OF_EACH_PACK: Final = frozenset({"pack", "state", "diagnosis"})
 

@@ -3,7 +3,14 @@
 import argparse
 import math
 
-__all__ = ["delay", "duration", "port"]
+__all__ = ["baud_rate", "delay", "duration", "port"]
+
+
+def baud_rate(text: str) -> int:
+    """Return bits per second, as the configuration allows them."""
+    if not (text.isascii() and text.isdigit() and 1200 <= int(text[:7]) <= 921600):
+        raise argparse.ArgumentTypeError(f"{text!r} is no baud rate: a number, 1200 to 921600")
+    return int(text)
 
 
 def delay(text: str) -> float:

@@ -20,6 +20,7 @@ from packtap.wire import (
     QUEUED_KINDS,
     RETAINED_KINDS,
     SCHEMA,
+    TRIAL_KIND,
     EventMessage,
     JsonValue,
     LinkMessage,
@@ -81,7 +82,7 @@ def decode(
         _NAME.fullmatch(name) for name in (names.site, names.agent, names.bus, names.kind)
     ):
         raise Refused("the topic is not packtap/v1/<site>/<agent>/<bus>/<kind>")
-    if names.kind in RETAINED_KINDS:
+    if names.kind in RETAINED_KINDS or names.kind == TRIAL_KIND:
         return None
     if names.kind not in QUEUED_KINDS:
         raise Refused(f"kind {names.kind!r} is not known to this version: update packtap ingest")

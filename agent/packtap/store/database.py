@@ -27,7 +27,7 @@ from packtap.store.records import (
     kind_of,
 )
 from packtap.store.rollup import Summary, bytes_of, keep, roll_up
-from packtap.store.room import make_room, record_loss, trim_events
+from packtap.store.room import hours_left, make_room, record_loss, trim_events
 from packtap.wire import Topic
 
 __all__ = ["Store"]
@@ -303,6 +303,11 @@ class Store:
         """Return all gaps together, since this store began: messages, and samples in them."""
         with self._reading() as conn:
             return history.lost(conn)
+
+    def hours_left(self, max_bytes: int) -> float | None:
+        """Return for how long messages fit into this bound if none is delivered; None: unknown."""
+        with self._reading() as conn:
+            return hours_left(conn, max_bytes)
 
     def event_counter(self) -> int:
         """Return the number of the last event ever raised here; 0 = none yet."""

@@ -17,7 +17,7 @@ from typing import Final
 from packtap.errors import StoreError
 from packtap.store.rollup import prune
 
-__all__ = ["make_room", "record_loss", "trim_events", "used_bytes"]
+__all__ = ["hours_left", "make_room", "record_loss", "trim_events", "used_bytes"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,33 @@ _WAITING_READINGS: Final = """
     SELECT message, seq FROM outbox WHERE seq > ? AND kind != 'event' ORDER BY seq LIMIT ?"""
 _WAITING_EVENTS: Final = """
     SELECT message, seq FROM outbox WHERE seq > ? AND kind = 'event' ORDER BY seq LIMIT ?"""
+
+
+#: Messages by which the pace is judged: with the default flush more than an hour of them.
+_PACE_MESSAGES: Final = 500
+#: A shorter run says nothing about the pace, milliseconds.
+_PACE_MS: Final = 60_000
+_MS_PER_HOUR: Final = 3_600_000
+
+
+def hours_left(conn: sqlite3.Connection, max_bytes: int) -> float | None:
+    """Return for how long new messages fit if none is delivered; None while that cannot be told.
+
+    Judged by the messages of the newest boot and by the bytes that messages have taken so far.
+    """
+    total, waiting = conn.execute(
+        "SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM outbox)"
+    ).fetchone()
+    count, first, last = conn.execute(
+        "SELECT count(*), min(t_first), max(t_last) FROM (SELECT t_first, t_last FROM message "
+        "WHERE origin = (SELECT origin FROM message ORDER BY id DESC LIMIT 1) "
+        "ORDER BY id DESC LIMIT ?)",
+        (_PACE_MESSAGES,),
+    ).fetchone()
+    if not count or last - first < _PACE_MS:
+        return None
+    fits = max_bytes / (used_bytes(conn) / total) - waiting
+    return float(max(0.0, fits) * (last - first) / count / _MS_PER_HOUR)
 
 
 def used_bytes(conn: sqlite3.Connection) -> int:

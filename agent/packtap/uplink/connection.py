@@ -63,19 +63,26 @@ class Connection:
         client_id: must be unique at the broker.
         will: topic and payload with which the broker says for us, retained, that we are gone; None
             leaves without a word, for a trial beside a running agent.
+        patience_s: how long to wait for the connection, and again for the broker to let us in.
     """
 
     def __init__(
-        self, config: BrokerConfig, client_id: str, will: tuple[str, bytes] | None
+        self,
+        config: BrokerConfig,
+        client_id: str,
+        will: tuple[str, bytes] | None,
+        *,
+        patience_s: float = _CONNECT_S,
     ) -> None:
         self._config = config
+        self._patience_s = patience_s
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
-        self._client.connect_timeout = _CONNECT_S
+        self._client.connect_timeout = patience_s
         # Counted here (`room`): paho must never keep a message back by itself.
         self._client.max_inflight_messages_set(65535)
         if will is not None:
@@ -108,7 +115,7 @@ class Connection:
             )
         except (OSError, ValueError) as exc:
             raise DeliveryError(f"{where} cannot be reached: {_words(exc)}") from exc
-        deadline = time.monotonic() + _CONNECT_S
+        deadline = time.monotonic() + self._patience_s
         while not self._is_up:
             self.poll(0.1)
             if time.monotonic() > deadline:
