@@ -1,7 +1,7 @@
 """Emulated wires for the doctor, in time that is told: no ports, no waiting.
 
-`WorldClock` is the only clock. A `ListenedWire` carries a schedule of transmissions, a `BenchWire` a
-pack that answers; both hand over what a UART at the rate of the opened line would read of the
+`WorldClock` is the only clock. A `ListenedWire` carries a schedule of transmissions, a `BenchWire`
+a pack that answers; both hand over what a UART at the rate of the opened line would read of the
 copper, bit by bit (`uart_wire`). A line takes 20 ms a read, as the real one does.
 """
 
@@ -209,9 +209,16 @@ def scooter(dialect: Dialect, seconds: float, *, pack: bool = True) -> list[Read
     return tap(EmulatedEsc(dialect), pack_of(dialect) if pack else None, seconds)
 
 
-def played(name: str, seconds: float, *lines: str) -> list[Read]:
-    """Return the traffic of a genuine recording on some of its lines, again and again."""
-    taken = [(t, line, data) for t, line, data in recording(name) if line in lines]
+def played(name: str, seconds: float, *lines: str, from_s: float = 0.0) -> list[Read]:
+    """Return the traffic of a genuine recording on some of its lines, again and again.
+
+    Args:
+        name: of the recording.
+        seconds: how much is wanted.
+        lines: which of its lines.
+        from_s: where in the recording to begin.
+    """
+    taken = [(t, line, data) for t, line, data in recording(name) if line in lines and t >= from_s]
     first, length = taken[0][0], taken[-1][0] - taken[0][0] + 0.2
     rounds = int(seconds / length) + 1
     return [

@@ -101,10 +101,8 @@ def read_wave(
         if has_stop or not drops:
             found.append((start + BITS * bit_s, value))
         is_break = not has_stop and value == 0
-        if has_stop or waits or is_break:
-            start = wave.next_fall(stop_at)
-        else:
-            start = stop_at - 0.5 * bit_s
+        rises_first = has_stop or waits or is_break
+        start = wave.next_fall(stop_at) if rises_first else stop_at - 0.5 * bit_s
     return found
 
 
