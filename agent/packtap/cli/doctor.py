@@ -101,6 +101,8 @@ def _load(path: Path) -> AgentConfig | IngestConfig:
     if found.config is None:
         problems = [str(problem) for problem in (*found.problems, *found.unsure)]
         raise ConfigError(problems, str(path))
+    if not isinstance(found.config, AgentConfig | IngestConfig):
+        raise ConfigError(["give the configuration of an agent or of ingest"], str(path))
     return found.config
 
 
