@@ -24,7 +24,8 @@ from packtap.model import Event, EventState, Severity
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
 from packtap.present import Present
-from packtap.tap import Digest, Tap, TapSettings
+from packtap.resuming import Resumption, state_path
+from packtap.tap import Digest, TapSettings
 from packtap.uplink import Uplink
 
 __all__ = ["Agent"]
@@ -54,13 +55,15 @@ class Agent:
         self._keeper = Keeper(config, clock)
         store = self._keeper.store
         self._unknown = f"unknown-{config.agent}-{config.bus}"
-        self._tap = Tap(
-            TapSettings(
-                unknown_pack=self._unknown,
-                rested=config.mode == "bench",
-                pack=config.pack,
-            ),
-            OpenEvents(store.store_id, store.open_events(), store.event_counter()),
+        settings = TapSettings(
+            unknown_pack=self._unknown,
+            rested=config.mode == "bench",
+            pack=config.pack,
+        )
+        path = state_path(config.now_file)
+        self._resumption = Resumption(path, clock.boot_id, store.store_id, settings)
+        self._tap = self._resumption.tap(
+            OpenEvents(store.store_id, store.open_events(), store.event_counter()), clock.boot_s()
         )
         self._readers = [
             LineReader(
@@ -104,6 +107,9 @@ class Agent:
             self._config.store.path,
             len(self._tap.open_events.all()),
         )
+        # The last agent has saved the readings among this, if it was not killed before it could.
+        left = self._tap.idle(None)
+        self._keep(Digest(events=left.events, renamed=left.renamed))
         for reader in self._readers:
             reader.start()
         self._uplink.start()
@@ -177,6 +183,8 @@ class Agent:
             self._due["now"] = now + _NOW_EVERY_S
             self._date_readings()
             self._show(now)
+            if not self._unannounced:
+                self._resumption.keep(self._tap, now)
         if now >= self._due["state"]:
             self._due["state"] = now + _STATE_EVERY_S
             self._publish_state(now)
@@ -249,6 +257,8 @@ class Agent:
                 break
         self._keep(self._tap.idle(None))
         self._flush()
+        if not self._unannounced:
+            self._resumption.save(self._tap, self._clock.boot_s())
         self._uplink.stop(timeout=3.0)
         try:
             self._now_file.remove()

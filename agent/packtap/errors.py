@@ -8,6 +8,7 @@
     +-- StoreError      the SQLite file cannot be opened, written or read
     +-- DeliveryError   the broker or the time-series store does not take what is offered
     +-- CaptureError    a capture cannot be read (absent, not a capture, ...)
+    +-- StateError      a saved state of the checks is damaged, or of another program
 
 Messages say what was seen, what it means and what to try: they are shown as they are.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "LinkError",
     "LinkTrouble",
     "PacktapError",
+    "StateError",
     "StoreError",
 ]
 
@@ -79,3 +81,7 @@ class DeliveryError(PacktapError):
 
 class CaptureError(PacktapError):
     """A capture that cannot be read."""
+
+
+class StateError(PacktapError):
+    """What the checks knew cannot be saved, or put back."""

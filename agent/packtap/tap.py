@@ -9,11 +9,12 @@ a port that delivers some ms sooner or later, loses no reading. How often
 `idle` is called, and when, changes nothing but how soon the caller hears of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ninebot_bms import BMS, BMS2, Block, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
+from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
+from ninebot_bms.frames import BMS_ADDRESSES
 from packtap.analysis.arbiter import Arbiter
 from packtap.analysis.cells import CellChecks
 from packtap.analysis.charge import ChargeCheck, ChargeLimits
@@ -33,10 +34,13 @@ from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.overcurrent import CurrentLimits, OverCurrentCheck
 from packtap.analysis.plausibility import Plausibility, PlausibilityLimits
+from packtap.analysis.saved_state import Saved, restore, save
 from packtap.analysis.status_flags import StatusFlagCheck
 from packtap.analysis.temperature import TemperatureCheck, TemperatureLimits
 from packtap.config import PackConfig
+from packtap.errors import StateError
 from packtap.model import Event, EventState
+from packtap.untaken import Untaken
 
 __all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
 
@@ -49,10 +53,6 @@ _SETTLED_S: Final = 0.3
 #: counts as quiet, 0.06 s until a reply no longer waits for its request. Only then is it certain
 #: that nothing of the last `_SETTLED_S` is still to come.
 _TOLD_LATE_S: Final = 0.15
-#: Snapshots a second in the long run, since a board measures every 0.25 s, and how many may come
-#: at once after a pause: a busy computer delivers the replies of a second together.
-_PACE_HZ: Final = 5.0
-_BURST: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +84,6 @@ class Digest:
     snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     renamed: list[Event] = field(default_factory=list)
-
-
-class _Untaken:
-    """What one pack has reported since its last snapshot, and whether it may have one more."""
-
-    def __init__(self) -> None:
-        self._words: set[int] = set()
-        self._credit = _BURST
-        self._t: float | None = None
-
-    def receive(self, block: Block) -> None:
-        """Note the registers of a block."""
-        self._words |= _words(block)
-
-    def must_go_before(self, block: Block, t: float | None) -> bool:
-        """Return whether this block would overwrite something, and the pace allows to save it."""
-        if t is not None:
-            since_s = 0.0 if self._t is None else max(0.0, t - self._t)
-            self._credit = min(_BURST, self._credit + since_s * _PACE_HZ)
-            self._t = t
-        return self._credit >= 1 and not self._words.isdisjoint(_words(block))
-
-    def taken(self) -> None:
-        """Note that a snapshot has taken everything."""
-        self._words.clear()
-        self._credit = max(0.0, self._credit - 1)
-
-
-def _words(block: Block) -> set[int]:
-    return set(range(block.index, block.index + len(block.data) // 2))
 
 
 class PackChecks:
@@ -169,7 +139,7 @@ class Tap:
         self._settings = settings
         self._open = open_events
         self._assemblers: dict[int, SnapshotAssembler] = {}
-        self._untaken: dict[int, _Untaken] = {}
+        self._untaken: dict[int, Untaken] = {}
         self._packs: dict[int, str] = {}
         self._checks: dict[int, PackChecks] = {}
         self._occasion = Occasion(bench=settings.rested)
@@ -178,6 +148,7 @@ class Tap:
         self._link_checks = (CommLossCheck(link), IntermittentCheck(link), self._noise)
         self._evidence = Evidence()
         self._last_block_t: float | None = None
+        self._deaf_since: float | None = None
 
     @property
     def open_events(self) -> OpenEvents:
@@ -209,6 +180,50 @@ class Tap:
     def evidence(self, evidence: Evidence) -> None:
         self._evidence = evidence
 
+    def state(self) -> dict[str, Saved]:
+        """Return everything that has been learned, as JSON can keep it, but for the open events."""
+        return {
+            "addresses": list(self._assemblers),
+            "open": [event.id for event in self._open.all()],
+            "known": save(self),
+        }
+
+    @classmethod
+    def resumed(
+        cls,
+        settings: TapSettings,
+        open_events: OpenEvents,
+        state: Mapping[str, object],
+        deaf_since: float | None = None,
+    ) -> "Tap":
+        """Return a tap that goes on where another one was.
+
+        Args:
+            settings: the same as before.
+            open_events: what is raised now; it may be newer than the state.
+            state: what `state` returned.
+            deaf_since: seconds; what the bus carried from then on until now was not heard. None:
+                nothing was missed.
+
+        Raises:
+            StateError: the state is not of a tap like this, or is damaged.
+        """
+        tap = cls(settings, open_events)
+        addresses, known = state.get("addresses"), state.get("open")
+        if not isinstance(addresses, list) or not isinstance(known, list):
+            raise StateError("not understood: no addresses, or no open events")
+        for address in addresses:
+            if type(address) is not int or address not in BMS_ADDRESSES:
+                raise StateError(f"not understood: no pack has the address {address!r}")
+            tap._attend(address)
+            tap._checks[address] = tap._fresh_checks()
+        restore(tap, state.get("known"))
+        if tap._deaf_since is None:
+            tap._deaf_since = deaf_since
+        # Raised after the state was saved: the checks go on, and do not raise it once more.
+        tap._note([event for event in open_events.of(tap.pack) if event.id not in known])
+        return tap
+
     def diagnose(self) -> Diagnosis:
         """Rank the causes of what has been seen at the main address."""
         return diagnose(self.evidence, on_bench=self._occasion.is_visit)
@@ -221,6 +236,10 @@ class Tap:
         """Take bus events in the order of time."""
         result = Digest()
         for event in happened:
+            if self._deaf_since is not None and event.t is not None:
+                for check in self._link_checks:
+                    check.was_deaf(self._deaf_since, event.t)
+                self._deaf_since = None
             # An unanswered request carries the time at which it was sent, long before it is told.
             if not isinstance(event, Unanswered) and self._has_settled(event.t, _SETTLED_S):
                 self._take_rest(result)
@@ -256,8 +275,7 @@ class Tap:
         address = reply.block.address
         assembler = self._assemblers.get(address)
         if assembler is None:
-            assembler = self._assemblers[address] = SnapshotAssembler(address)
-            self._untaken[address] = _Untaken()
+            assembler = self._attend(address)
         untaken = self._untaken[address]
         if untaken.must_go_before(reply.block, reply.t):
             self._judge(address, assembler.take(None), result)
@@ -265,6 +283,14 @@ class Tap:
         untaken.receive(reply.block)
         self._last_block_t = reply.t
         self._judge(address, assembler.take(reply.t), result)
+
+    def _attend(self, address: int) -> SnapshotAssembler:
+        self._untaken[address] = Untaken()
+        assembler = self._assemblers[address] = SnapshotAssembler(address)
+        return assembler
+
+    def _fresh_checks(self) -> PackChecks:
+        return PackChecks(self._settings.pack, self._occasion, lambda: self._noise.damaged)
 
     def _unknown(self, address: int) -> str:
         """Name a pack without a serial; the second one on a bus must not be taken for the first."""
@@ -286,9 +312,7 @@ class Tap:
                     (result.renamed if is_open else result.events).append(event)
             if address not in self._checks or known_before != unknown:
                 # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = PackChecks(
-                    self._settings.pack, self._occasion, lambda: self._noise.damaged
-                )
+                self._checks[address] = self._fresh_checks()
                 if address == BMS and known_before != unknown:
                     self._evidence = Evidence()
         result.snapshots.append((pack, snapshot))

@@ -120,6 +120,11 @@ class CommLossCheck:
         elif isinstance(event, Seen) and _asks_bms(event):
             yield from self._take_request(event, event.t)
 
+    def was_deaf(self, since: float, until: float) -> None:
+        """Leave out a time in which nobody listened: no silence is counted in it."""
+        if self._asked_since is not None:
+            self._asked_since += max(0.0, until - since)
+
     def _take_request(self, event: Seen, t: float) -> Iterator[Finding]:
         if _wakes(event, self._asked_last, t) or not 0 <= _since(self._asked_last, t) <= _REST_S:
             self._asked_since = None
@@ -201,6 +206,12 @@ class IntermittentCheck:
                 self._asked = 0
             self._asked += 1
 
+    def was_deaf(self, since: float, until: float) -> None:
+        """Forget a gap that was open when listening ended: the replies in it were not heard."""
+        del since, until
+        self._gap_since = None
+        self._asked = 0
+
     def _take_reply(self, t: float) -> Iterator[Finding]:
         since, self._gap_since = self._gap_since, None
         asked, self._asked = self._asked, 0
@@ -233,6 +244,7 @@ class NoiseCheck:
     _MIN_DAMAGED: Final = 3
     _HEAVY_PCT: Final = 1.0  # of the whole recording
     _HEAVY_DAMAGED: Final = 30
+    _CUT_S: Final = 0.2  # a frame takes 15 ms at most, and is given up 50 ms after that
 
     def __init__(self, limits: LinkLimits | None = None) -> None:
         self.limits = limits or LinkLimits()
@@ -243,6 +255,7 @@ class NoiseCheck:
         self._noisy = False
         self._all_frames = self._all_damaged = 0
         self._since: float | None = None
+        self._heard_from: float | None = None  # listening began anew there
         self.judged: set[str] = set()
         self.signs: set[str] = set()  # of `defects.SIGNS`
 
@@ -251,7 +264,7 @@ class NoiseCheck:
         if event.t is None or not isinstance(event, Seen | Rejected):
             return
         damaged = isinstance(event, Rejected)
-        if isinstance(event, Rejected) and _is_stray(event):
+        if isinstance(event, Rejected) and (_is_stray(event) or self._is_cut(event.t)):
             return
         self._count(int(event.t), damaged)
         if self._since is None:
@@ -273,6 +286,14 @@ class NoiseCheck:
         elif self._noisy and share_pct < limits.clean_pct:
             self._noisy = False
             yield Finding("bus_noise", False, event.t)
+
+    def was_deaf(self, since: float, until: float) -> None:
+        """Count no frame as damaged that listening began in the middle of."""
+        del since
+        self._heard_from = until
+
+    def _is_cut(self, t: float) -> bool:
+        return self._heard_from is not None and 0 <= t - self._heard_from <= self._CUT_S
 
     @property
     def damaged(self) -> int:

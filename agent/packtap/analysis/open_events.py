@@ -6,6 +6,7 @@ events back in. Source: design.md section 6 (event id).
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import ClassVar
 
 from packtap import kinds
 from packtap.analysis.finding import Finding
@@ -22,6 +23,9 @@ class OpenEvents:
         reopened: events that were open when the agent last stopped.
         counter: number of the last event that was ever raised under this origin.
     """
+
+    #: The store hands these back (see `saved_state`); it is never behind, a saved state may be.
+    kept_elsewhere: ClassVar = frozenset({"_origin", "_counter", "_open"})
 
     def __init__(self, origin: str, reopened: Iterable[Event] = (), counter: int = 0) -> None:
         self._origin = origin

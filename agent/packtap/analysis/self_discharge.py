@@ -43,6 +43,8 @@ class SelfDischargeLimits:
 class _Burst:
     """Mean deviation of every cell over a stretch of readings."""
 
+    __slots__ = ("_sums", "_t_sum", "readings", "started")
+
     def __init__(self, t: float) -> None:
         self.started = t
         self._sums: dict[int, float] = {}

@@ -1,0 +1,129 @@
+"""A tap that is restarted again and again, through JSON text, as the agent does it with a file.
+
+    python tests/restarts.py FOLDER ...
+
+replays every capture in the folders with and without restarts, and says where they differ.
+"""
+
+import json
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from ninebot_bms import BusEvent, Chunk, Observer
+from packtap.analysis.diagnosis import Diagnosis
+from packtap.analysis.evidence import Evidence
+from packtap.analysis.finding import Finding
+from packtap.analysis.open_events import OpenEvents
+from packtap.inputs import open_capture
+from packtap.model import Event
+from packtap.replaying import replay
+from packtap.tap import Digest, Tap, TapSettings
+
+__all__ = ["Restarted", "Story", "restarted", "told"]
+
+
+def restarted(tap: Tap, deaf_since: float | None = None) -> Tap:
+    """Return what a new process makes of what this tap leaves behind."""
+    text = json.dumps(tap.state(), allow_nan=False)
+    opened = tap.open_events
+    again = OpenEvents(opened._origin, opened.all(), opened._counter)
+    fresh = Tap.resumed(tap._settings, again, json.loads(text), deaf_since)
+    if deaf_since is None:
+        assert json.dumps(fresh.state()) == json.dumps(json.loads(text))
+    return fresh
+
+
+class Restarted:
+    """Stands for a tap; between two bus events it may be restarted.
+
+    Args:
+        tap: the first one.
+        chance: decides where.
+        share: of the moments, at which it is.
+    """
+
+    def __init__(self, tap: Tap, chance: random.Random, share: float) -> None:
+        self.tap = tap
+        self.restarts = 0
+        self._chance = chance
+        self._share = share
+
+    def _maybe(self) -> Tap:
+        if self._chance.random() < self._share:
+            self.tap = restarted(self.tap)
+            self.restarts += 1
+        return self.tap
+
+    def digest(self, happened: Iterable[BusEvent]) -> Digest:
+        result = Digest()
+        for event in happened:
+            digest = self._maybe().digest([event])
+            result.snapshots += digest.snapshots
+            result.events += digest.events
+            result.renamed += digest.renamed
+        return result
+
+    def idle(self, now: float | None) -> Digest:
+        return self._maybe().idle(now)
+
+    def report(self, finding: Finding) -> list[Event]:
+        return self._maybe().report(finding)
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.tap.evidence
+
+
+@dataclass
+class Story:
+    """What a recording gave."""
+
+    events: list[Event] = field(default_factory=list)
+    snapshots: int = 0
+    diagnosis: Diagnosis | None = None
+    restarts: int = 0
+
+
+def told(chunks: Iterable[Chunk], share: float, seed: int = 0, *, bench: bool = False) -> Story:
+    """Replay with restarts at this share of the bus events."""
+    tap = Tap(TapSettings(rested=bench), OpenEvents("test"))
+    stand_in = Restarted(tap, random.Random(seed), share)
+    story = Story()
+    for digest in replay(chunks, cast("Tap", stand_in), Observer()):
+        story.events += [*digest.renamed, *digest.events]
+        story.snapshots += len(digest.snapshots)
+    story.diagnosis = stand_in.tap.diagnose()
+    story.restarts = stand_in.restarts
+    return story
+
+
+def recorded(path: Path) -> Iterator[Chunk]:
+    """Yield the chunks of a capture."""
+    with open_capture(str(path)) as chunks:
+        yield from chunks
+
+
+def main() -> int:
+    """Compare every capture of some folders."""
+    paths = [path for folder in sys.argv[1:] for path in sorted(Path(folder).glob("*.log.gz"))]
+    same = restarts = events = 0
+    for path in paths:
+        without = told(recorded(path), 0.0)
+        # Some dozens of restarts, however long the capture.
+        again = told(recorded(path), 3 / max(1, without.snapshots), seed=len(str(path)))
+        is_same = (again.events, again.diagnosis) == (without.events, without.diagnosis)
+        is_same &= again.snapshots == without.snapshots
+        same, restarts = same + is_same, restarts + again.restarts
+        events += len(without.events)
+        if not is_same:
+            print(f"{path.name}: another story after {again.restarts} restarts")
+    print(f"{same} of {len(paths)} captures the same, {events} events, {restarts} restarts")
+    return int(same < len(paths))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
