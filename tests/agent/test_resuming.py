@@ -116,7 +116,7 @@ def test_a_state_of_another_program_is_not_used(
     monkeypatch.setattr("packtap.__version__", "0.0.9")
     with caplog.at_level(logging.INFO):
         fresh = resumption(path, settings=replace(SETTINGS, rested=False)).tap
-            resuming._program.cache_clear()
+        resuming._program.cache_clear()
         assert not goes_on(fresh(OpenEvents("x"), 102.5))
         resuming._program.cache_clear()
     assert "another program" in caplog.text
