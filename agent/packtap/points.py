@@ -1,8 +1,8 @@
 """Message -> points, and point -> line protocol, floor 2: what stands in the time-series store.
 
-Measurements `pack`, `cell`, `event` and `link`; tags `site agent bus pack` everywhere. A field's
-name is its row's name, and its type is fixed by its row for ever: a store refuses a field that was
-a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
+Measurements `pack`, `cell`, `event`, `diagnosis` and `link`; tags `site agent bus pack` everywhere.
+A field's name is its row's name, and its type is fixed by its row for ever: a store refuses a field
+that was a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
 
 What a newer agent sends and this version does not know is left out and named in `unknown`.
 
@@ -14,16 +14,26 @@ every text (no escape for a backslash before a comma, none for a line end): such
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from ninebot_bms.registers import REGISTERS
+from packtap import derived
 from packtap.counters import COUNTERS
-from packtap.model import EventState
-from packtap.wire import EventMessage, JsonValue, LinkMessage, ReadingsMessage, Topic
+from packtap.model import Cause, EventState
+from packtap.wire import (
+    EventMessage,
+    HealthMessage,
+    HealthValue,
+    JsonValue,
+    LinkMessage,
+    QueuedMessage,
+    ReadingsMessage,
+    Topic,
+)
 
 __all__ = [
     "FIELDS",
@@ -35,10 +45,13 @@ __all__ = [
     "line_protocol",
     "points_of",
     "wrong_counter",
+    "wrong_health",
     "wrong_value",
 ]
 
 FieldValue = float | int | str
+#: A value of any message.
+_Sent = int | float | str | Sequence[int | float | None] | None
 
 _MOST_CELLS: Final = 16
 _INT64: Final = 2**63
@@ -52,6 +65,7 @@ class FieldType(StrEnum):
     TEXT = "text"
     CELL_NUMBERS = "cell_numbers"  #: the cells concerned, in the store a text: "3,7", "" = none
     PER_CELL = "per_cell"  #: one whole number a cell; a measurement of its own
+    FLOAT_PER_CELL = "float_per_cell"  #: one number a cell; the same measurement
 
 
 #: The one row that is a measurement of its own: row -> field of measurement `cell`.
@@ -72,11 +86,27 @@ ROWS: Final[Mapping[str, FieldType]] = MappingProxyType(
     }
 )
 
+#: Row of a `health` message -> its type.
+HEALTH_ROWS: Final[Mapping[str, FieldType]] = MappingProxyType(
+    {
+        row.name: FieldType.FLOAT_PER_CELL if row.per_cell else _BY_PYTHON_TYPE[row.value_type]
+        for row in derived.DERIVED
+    }
+)
+_CAUSES: Final = frozenset(cause.value for cause in Cause)
+
 #: Measurement -> field -> type: everything that this module can emit.
 FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
     {
-        "pack": {name: kind for name, kind in ROWS.items() if kind is not FieldType.PER_CELL},
-        "cell": dict.fromkeys(_PER_CELL.values(), FieldType.INTEGER),
+        "pack": {
+            name: kind
+            for name, kind in {**ROWS, **HEALTH_ROWS}.items()
+            if kind not in (FieldType.PER_CELL, FieldType.FLOAT_PER_CELL)
+        },
+        "cell": {
+            **dict.fromkeys(_PER_CELL.values(), FieldType.INTEGER),
+            **{row.name: FieldType.FLOAT for row in derived.DERIVED if row.per_cell},
+        },
         "event": {
             "id": FieldType.TEXT,
             "state": FieldType.INTEGER,
@@ -84,6 +114,7 @@ FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
             "limit": FieldType.FLOAT,
             "text": FieldType.TEXT,
         },
+        "diagnosis": {"probability": FieldType.FLOAT},
         "link": dict.fromkeys(COUNTERS, FieldType.INTEGER),
     }
 )
@@ -94,7 +125,7 @@ class Point:
     """One line of the store.
 
     Attributes:
-        measurement: `pack`, `cell`, `event` or `link`.
+        measurement: `pack`, `cell`, `event`, `diagnosis` or `link`.
         tags: name -> text, sorted by name, none empty.
         fields: name -> value of the field's type, at least one.
         t_ms: UTC milliseconds.
@@ -132,7 +163,15 @@ def wrong_counter(name: str, value: float) -> str | None:
     return None if name not in FIELDS["link"] or _is_whole(value) else "is not a whole number"
 
 
-def points_of(topic: Topic, message: ReadingsMessage | EventMessage | LinkMessage) -> Converted:
+def wrong_health(row: str, value: HealthValue) -> str | None:
+    """Return what is wrong with the value of a known derived row, None if nothing is."""
+    kind = HEALTH_ROWS.get(row)
+    if value is None or kind is None or _IS_RIGHT[kind](value):
+        return None
+    return f"is not {_IN_WORDS[kind]}"
+
+
+def points_of(topic: Topic, message: QueuedMessage) -> Converted:
     """Return the points of a valid message.
 
     Args:
@@ -149,6 +188,8 @@ def points_of(topic: Topic, message: ReadingsMessage | EventMessage | LinkMessag
         return _readings(origin, message)
     if isinstance(message, EventMessage):
         return _event(origin, message)
+    if isinstance(message, HealthMessage):
+        return _health(origin, message)
     return _link(origin, message)
 
 
@@ -205,6 +246,35 @@ def _event(origin: Mapping[str, str], message: EventMessage) -> Converted:
     return Converted((Point("event", _sorted(tags), fields, message.t[0]),), frozenset())
 
 
+def _health(origin: Mapping[str, str], message: HealthMessage) -> Converted:
+    t = message.t[0]
+    fields: dict[str, FieldValue] = {}
+    cells: dict[int, dict[str, FieldValue]] = {}
+    for name, value in message.rows.items():
+        kind = HEALTH_ROWS.get(name)
+        if kind is None or value is None:
+            continue
+        if isinstance(value, list):
+            for number, each in enumerate(value, start=1):
+                if each is not None:
+                    cells.setdefault(number, {})[name] = float(each)
+        else:
+            fields[name] = _field(kind, value)
+    points = [
+        Point("cell", _sorted({**origin, "cell": f"{number:02}"}), of_cell, t)
+        for number, of_cell in sorted(cells.items())
+    ]
+    if fields:
+        points.append(Point("pack", origin, fields, t))
+    points += [
+        Point("diagnosis", _sorted({**origin, "cause": cause}), {"probability": float(share)}, t)
+        for cause, share in message.causes.items()
+        if cause in _CAUSES
+    ]
+    unknown = (message.rows.keys() - HEALTH_ROWS.keys()) | (message.causes.keys() - _CAUSES)
+    return Converted(tuple(points), frozenset(unknown))
+
+
 def _link(origin: Mapping[str, str], message: LinkMessage) -> Converted:
     fields: dict[str, FieldValue] = {
         name: int(value) for name, value in message.counters.items() if name in FIELDS["link"]
@@ -217,44 +287,53 @@ def _sorted(tags: Mapping[str, str]) -> dict[str, str]:
     return dict(sorted(tags.items()))
 
 
-def _field(kind: FieldType, value: JsonValue) -> FieldValue:
-    if isinstance(value, list):
-        return ",".join(str(number) for number in value)
+def _field(kind: FieldType, value: _Sent) -> FieldValue:
     if isinstance(value, str):
         return value
+    if isinstance(value, Sequence):
+        return ",".join(str(number) for number in value)
     if value is None:
         raise ValueError("None is not reported, and has no field")
     return float(value) if kind is FieldType.FLOAT else int(value)
 
 
-def _is_whole(value: JsonValue) -> bool:
+def _is_whole(value: _Sent) -> bool:
     return isinstance(value, int | float) and value == value // 1 and abs(value) < _INT64
 
 
-def _is_number(value: JsonValue) -> bool:
+def _is_number(value: _Sent) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _is_text(value: JsonValue) -> bool:
+def _is_text(value: _Sent) -> bool:
     return isinstance(value, str)
 
 
-def _is_cell_numbers(value: JsonValue) -> bool:
+def _is_cell_numbers(value: _Sent) -> bool:
     return isinstance(value, list) and all(
         number is not None and 1 <= number <= _MOST_CELLS for number in value
     )
 
 
-def _is_per_cell(value: JsonValue) -> bool:
+def _is_per_cell(value: _Sent) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_CELLS
 
 
-_IS_RIGHT: Final[Mapping[FieldType, Callable[[JsonValue], bool]]] = {
+def _is_float_per_cell(value: _Sent) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= _MOST_CELLS
+        and all(each is None or _is_number(each) for each in value)
+    )
+
+
+_IS_RIGHT: Final[Mapping[FieldType, Callable[[_Sent], bool]]] = {
     FieldType.FLOAT: _is_number,
     FieldType.INTEGER: _is_whole,
     FieldType.TEXT: _is_text,
     FieldType.CELL_NUMBERS: _is_cell_numbers,
     FieldType.PER_CELL: _is_per_cell,
+    FieldType.FLOAT_PER_CELL: _is_float_per_cell,
 }
 _IN_WORDS: Final[Mapping[FieldType, str]] = {
     FieldType.FLOAT: "a number",
@@ -262,6 +341,7 @@ _IN_WORDS: Final[Mapping[FieldType, str]] = {
     FieldType.TEXT: "a text",
     FieldType.CELL_NUMBERS: f"a list of cell numbers, 1-{_MOST_CELLS}",
     FieldType.PER_CELL: f"a list of at most {_MOST_CELLS} cells",
+    FieldType.FLOAT_PER_CELL: f"a list of at most {_MOST_CELLS} numbers",
 }
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")

@@ -6,12 +6,18 @@ One dataclass a message; its fields are the JSON keys, so the encoder here, the 
 
 Two families:
 
+<<<<<<< HEAD
 * queued (`readings`, `event`, `link`): carry store id and `seq`, wait in the outbox until the
   broker has acknowledged them, and are stored by ingest exactly once in effect;
 * retained (`status`, `pack`, `state`): the latest only, outside `seq`.
 
 And one that nobody keeps: `doctor`, by which `packtap doctor` learns whether the broker lets this
 device publish. It is not retained, and ingest passes over it.
+=======
+* queued (`readings`, `event`, `health`, `link`): carry store id and `seq`, wait in the outbox until
+  the broker has acknowledged them, and are stored by ingest exactly once in effect;
+* retained (`status`, `pack`, `state`, `diagnosis`): the latest only, outside `seq`.
+>>>>>>> 91f7a0f (Carry health and diagnosis as messages: rows, wire, points, ingest and the store's memory of packs)
 """
 
 import json
@@ -26,8 +32,11 @@ __all__ = [
     "TOPIC_ROOT",
     "TRIAL_KIND",
     "EventMessage",
+    "HealthMessage",
+    "HealthValue",
     "JsonValue",
     "LinkMessage",
+    "QueuedMessage",
     "ReadingsMessage",
     "Topic",
     "encode",
@@ -36,15 +45,22 @@ __all__ = [
 
 SCHEMA: Final = 1
 TOPIC_ROOT: Final = "packtap/v1"
+<<<<<<< HEAD
 QUEUED_KINDS: Final = frozenset({"readings", "event", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state"})
 #: Published on trial only: stored by nobody.
 TRIAL_KIND: Final = "doctor"
+=======
+QUEUED_KINDS: Final = frozenset({"readings", "event", "health", "link"})
+RETAINED_KINDS: Final = frozenset({"status", "pack", "state", "diagnosis"})
+>>>>>>> 91f7a0f (Carry health and diagnosis as messages: rows, wire, points, ingest and the store's memory of packs)
 #: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
 _OF_EACH_PACK: Final = frozenset({"pack", "state", "diagnosis"})
 
 #: A register value as JSON carries it. Cells are a list, cell 1 first.
 JsonValue = int | float | str | list[int | None] | None
+#: A derived value as JSON carries it: a number, a text, or one number a cell, cell 1 first.
+HealthValue = int | float | str | list[int | float | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +145,32 @@ class LinkMessage:
     counters: dict[str, int | float] = field(default_factory=dict)
 
 
-def encode(message: ReadingsMessage | EventMessage | LinkMessage) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthMessage:
+    """What the pack's memory and the diagnosis say; `t` has length 1 (UTC milliseconds).
+
+    Attributes:
+        rows: derived row name (`packtap.derived`) -> value; what is not known is None or absent.
+        causes: cause of the diagnosis -> probability, 0-1; empty for a pack that has none.
+    """
+
+    v: int = SCHEMA
+    agent: str
+    bus: str
+    pack: str
+    store: str
+    seq: int
+    boot: str
+    t: list[int]
+    rows: dict[str, HealthValue] = field(default_factory=dict)
+    causes: dict[str, float] = field(default_factory=dict)
+
+
+#: Every message that carries `seq`.
+QueuedMessage = ReadingsMessage | EventMessage | HealthMessage | LinkMessage
+
+
+def encode(message: QueuedMessage) -> bytes:
     """Return the message as compact JSON, keys in the order of the fields.
 
     Raises:

@@ -69,6 +69,28 @@ def event(
     )
 
 
+def health(
+    t: int,
+    *,
+    offset: int | None = UTC,
+    boot: str = "boot-a",
+    pack: str = "PACK",
+    **rows: Any,
+) -> Draft:
+    """What memory and diagnosis say at one time."""
+    return Draft(
+        kind="health",
+        site="depot",
+        agent="pi",
+        bus="a",
+        pack=pack,
+        boot=boot,
+        utc_offset_ms=offset,
+        times_ms=(t,),
+        body={"rows": rows, "causes": {"none": 0.75, "bms_board": 0.25}},
+    )
+
+
 def rows(store: Store) -> list[Row]:
     """Every dated reading as time, pack, values."""
     return [(item.t_ms, item.pack, dict(item.values)) for item in store.readings()]

@@ -8,6 +8,7 @@ import pytest
 from ninebot_bms.registers import ESC_REGISTERS, REGISTERS
 from ninebot_bms.status import STATUS_FLAGS
 from packtap.cli import main
+from packtap.derived import DERIVED
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -33,6 +34,7 @@ def test_json_has_one_object_for_each_row_and_status_bit(
         *(row.name for row in REGISTERS),
         *(row.name for row in ESC_REGISTERS),
         *(flag.name for flag in STATUS_FLAGS),
+        *(row.name for row in DERIVED),
     ]
 
 

@@ -12,7 +12,16 @@ from packtap.errors import StoreError
 from packtap.ingest.dead_letter import KEPT_PAYLOAD, DeadLetters, Letter
 from packtap.ingest.decode import EARLIEST_MS, MAX_PAYLOAD, decode
 from packtap.ingest.sinks import KeptForLater, Refused
-from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic, encode
+from packtap.wire import (
+    QUEUED_KINDS,
+    EventMessage,
+    HealthMessage,
+    LinkMessage,
+    QueuedMessage,
+    ReadingsMessage,
+    Topic,
+    encode,
+)
 
 NOW = 1763800100000
 T = 1763800012250
@@ -69,6 +78,12 @@ def _link(**changes: Any) -> bytes:
     return json.dumps({**body, "counters": {"frames": 1}, **changes}).encode()
 
 
+def _health(**changes: Any) -> bytes:
+    body = {key: value for key, value in _body(t=[T]).items() if key != "columns"}
+    said = {"rows": {"cell_resistance_mohm": [20.5, None]}, "causes": {"none": 0.9}}
+    return json.dumps({**body, **said, **changes}).encode()
+
+
 def _reason(payload: bytes, kind: str = "readings", now_ms: int = NOW) -> str:
     with pytest.raises(Refused) as refused:
         decode(f"packtap/v1/workshop/tap-01/main/{kind}", payload, now_ms, lambda: True)
@@ -95,7 +110,20 @@ def test_what_the_agent_encodes_is_what_ingest_decodes() -> None:
         state="cleared",
     )
     link = LinkMessage(**head, t=[T], counters={"frames": 1})  # type: ignore[arg-type]
-    for kind, message in (("readings", readings), ("event", event), ("link", link)):
+    health = HealthMessage(
+        **head,  # type: ignore[arg-type]
+        t=[T],
+        rows={"cell_resistance_mohm": [20.5, None], "time_to_limit_h": None, "outlook": "no trend"},
+        causes={"none": 0.75, "bms_board": 0.25},
+    )
+    messages: dict[str, QueuedMessage] = {
+        "readings": readings,
+        "event": event,
+        "health": health,
+        "link": link,
+    }
+    assert messages.keys() == QUEUED_KINDS
+    for kind, message in messages.items():
         decoded = decode(f"packtap/v1/workshop/tap-01/main/{kind}", encode(message), NOW)
         assert decoded is not None
         assert decoded.message == message
@@ -109,7 +137,7 @@ def test_unknown_keys_and_columns_of_a_newer_agent_are_taken() -> None:
     assert decoded.message.columns == {"of_tomorrow": [1.5, "x"]}
 
 
-@pytest.mark.parametrize("kind", ["status", "pack", "state", "state/bms2"])
+@pytest.mark.parametrize("kind", ["status", "pack", "state", "state/bms2", "diagnosis"])
 @pytest.mark.parametrize("payload", [b"", b'{"status":"online"}', b"\xff\x00"])
 def test_kinds_that_are_not_stored_are_taken_whatever_they_hold(kind: str, payload: bytes) -> None:
     assert decode(f"packtap/v1/workshop/tap-01/main/{kind}", payload, NOW) is None
@@ -240,6 +268,42 @@ def test_hostile_event_is_refused_with_a_reason(payload: bytes, expected: str) -
 )
 def test_hostile_link_message_is_refused_with_a_reason(payload: bytes, expected: str) -> None:
     assert expected in _reason(payload, "link")
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (_health(t=[T, T + 1]), "a health message has one time, not 2"),
+        (_health(rows={}, causes={}), "says nothing"),
+        (_health(rows={"a b": 1}), "is not the name of a row"),
+        (_health(rows={f"r{i}": 1 for i in range(257)}), "more than 256 rows"),
+        (_health(rows={"time_to_limit_h": "soon"}), "time_to_limit_h is not a number"),
+        (_health(rows={"time_to_limit_h": [1]}), "time_to_limit_h is not a number"),
+        (_health(rows={"time_to_limit_cell": 1.5}), "is not a whole number"),
+        (_health(rows={"identity_doubt": 7}), "identity_doubt is not a text"),
+        (_health(rows={"identity_doubt": "x" * 2001}), "has 2001 characters"),
+        (_health(rows={"cell_resistance_mohm": 7}), "is not a list of at most 16 numbers"),
+        (_health(rows={"cell_resistance_mohm": [7] * 17}), "has 17 cells"),
+        (_health(rows={"cell_resistance_mohm": ["7"]}), "Expected"),
+        (_health(rows={"of_tomorrow": [10**30]}), "is beyond 64 bits"),
+        (_health(causes={"none": 1.01}), "the probability of none is not between 0 and 1"),
+        (_health(causes={"none": -0.1}), "the probability of none is not between 0 and 1"),
+        (_health(causes={"none": None}), "Expected `float`"),
+        (_health(causes={"a,b=c": 0.5}), "is not the name of a cause"),
+        (_health(causes={f"c{i}": 0.0 for i in range(33)}), "or 32 causes"),
+    ],
+)
+def test_hostile_health_message_is_refused_with_a_reason(payload: bytes, expected: str) -> None:
+    assert expected in _reason(payload, "health")
+
+
+def test_rows_and_causes_of_a_newer_agent_are_taken() -> None:
+    payload = _health(rows={"of_tomorrow": [0.5, None]}, causes={"gremlins": 1})
+    decoded = decode("packtap/v1/workshop/tap-01/main/health", payload, NOW)
+    assert decoded is not None
+    assert isinstance(decoded.message, HealthMessage)
+    assert decoded.message.rows == {"of_tomorrow": [0.5, None]}
+    assert decoded.message.causes == {"gremlins": 1.0}
 
 
 def test_kind_of_a_newer_agent_is_refused_not_lost_in_silence() -> None:

@@ -1,12 +1,14 @@
 """Messages become points whose names, types and times never vary."""
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ninebot_bms.registers import REGISTERS
+from packtap.derived import DERIVED, DerivedRow
 from packtap.points import (
     FIELDS,
     ROWS,
@@ -15,12 +17,20 @@ from packtap.points import (
     line_protocol,
     points_of,
     wrong_counter,
+    wrong_health,
     wrong_value,
 )
-from packtap.wire import EventMessage, JsonValue, LinkMessage, ReadingsMessage, Topic
+from packtap.wire import EventMessage, HealthMessage, JsonValue, LinkMessage, ReadingsMessage, Topic
 
 TOPIC = Topic("workshop", "tap-01", "main", "readings")
 T = 1763800012250
+HEAD: dict[str, Any] = {
+    "agent": "tap-01",
+    "bus": "main",
+    "pack": "3JAC9E1234C567",
+    "store": "s",
+    "boot": "b",
+}
 ORIGIN = {"agent": "tap-01", "bus": "main", "pack": "3JAC9E1234C567", "site": "workshop"}
 
 
@@ -132,11 +142,63 @@ def test_every_register_row_has_a_field_of_its_own_type() -> None:
     by_type = {int: FieldType.INTEGER, float: FieldType.FLOAT, str: FieldType.TEXT}
     for row in REGISTERS:
         if row.name == "cell_voltages_mv":
-            assert FIELDS["cell"] == {"voltage_mv": FieldType.INTEGER}
+            assert FIELDS["cell"]["voltage_mv"] is FieldType.INTEGER
         else:
             expected = by_type.get(row.value_type, FieldType.CELL_NUMBERS)
             assert FIELDS["pack"][row.name] is expected
-    assert len(FIELDS["pack"]) == len(REGISTERS) - 1
+    of_cells = [row for row in DERIVED if row.per_cell]
+    assert len(FIELDS["pack"]) == len(REGISTERS) - 1 + len(DERIVED) - len(of_cells)
+    assert len(FIELDS["cell"]) == 1 + len(of_cells)
+
+
+def test_no_two_rows_have_one_name() -> None:
+    names = [row.name for row in REGISTERS] + [row.name for row in DERIVED]
+    assert len(set(names)) == len(names)
+
+
+def test_health_becomes_a_line_a_cell_one_for_the_pack_and_one_a_cause() -> None:
+    message = HealthMessage(
+        **HEAD,
+        seq=3,
+        t=[T],
+        rows={
+            "cell_resistance_mohm": [20, None, 31.5],
+            "cell_rest_deviation_pct": [0.0, -1.25],
+            "capacity_estimate_mah": None,
+            "time_to_limit_h": 720,
+            "time_to_limit_cell": 3,
+            "identity_doubt": 'says "other" board',
+            "of_tomorrow": 1.5,
+        },
+        causes={"bms_board": 0.25, "none": 0, "gremlins": 0.1},
+    )
+    converted = points_of(TOPIC, message)
+    tags = "agent=tap-01,bus=main,{}pack=3JAC9E1234C567,site=workshop"
+    both = "cell_resistance_mohm=20.0,cell_rest_deviation_pct=0.0"
+    probability = "agent=tap-01,bus=main,cause={},pack=3JAC9E1234C567,site=workshop probability="
+    assert [line_protocol(point) for point in converted.points] == [
+        f"cell,{tags.format('cell=01,')} {both} {T}",
+        f"cell,{tags.format('cell=02,')} cell_rest_deviation_pct=-1.25 {T}",
+        f"cell,{tags.format('cell=03,')} cell_resistance_mohm=31.5 {T}",
+        f"pack,{tags.format('')} time_to_limit_h=720.0,time_to_limit_cell=3i,"
+        f'identity_doubt="says \\"other\\" board" {T}',
+        f"diagnosis,{probability.format('bms_board')}0.25 {T}",
+        f"diagnosis,{probability.format('none')}0.0 {T}",
+    ]
+    assert converted.unknown == {"of_tomorrow", "gremlins"}
+
+
+@pytest.mark.parametrize("row", DERIVED, ids=[row.name for row in DERIVED])
+def test_every_derived_row_has_a_field_of_its_own_type(row: DerivedRow) -> None:
+    value: Any = {float: 1, int: 1, str: "one"}[row.value_type]
+    sent = [None, value] if row.per_cell else value
+    assert wrong_health(row.name, sent) is None
+    message = HealthMessage(**HEAD, seq=1, t=[T], rows={row.name: sent})
+    (point,) = points_of(TOPIC, message).points
+    assert point.measurement == ("cell" if row.per_cell else "pack")
+    assert type(point.fields[row.name]) is row.value_type
+    assert row.name in FIELDS[point.measurement]
+    assert wrong_health(row.name, {}) is not None  # type: ignore[arg-type]
 
 
 _NUMBER = st.one_of(

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.drafts import UTC, event, readings, rows, seqs
+from agent.drafts import UTC, event, health, readings, rows, seqs
 from packtap.errors import StoreError
 from packtap.model import EventState, Severity
-from packtap.store import Draft, OwnerLock, Store, schema
-from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic
+from packtap.store import Draft, KeptMemory, OwnerLock, Store, schema
+from packtap.wire import EventMessage, HealthMessage, LinkMessage, ReadingsMessage, Topic
 
 BOUND = 16 * 2**20
 
@@ -595,6 +595,99 @@ def test_file_of_version_1_is_converted_with_all_that_it_holds(
         assert store.receive(again, TOPIC) is False
         assert store.receive(replace(again, boot="boot-b"), TOPIC) is True
         assert store.rows() == 4
+
+
+def test_file_of_version_3_keeps_its_history_and_learns_to_remember(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:3])
+    with Store.open(path, BOUND) as old:
+        old.commit([readings(1), event("e1", t=2)])
+        store_id = old.store_id
+    monkeypatch.undo()
+    with Store.open(path, BOUND) as store:
+        assert store._conn.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+        assert (store.store_id, seqs(store)) == (store_id, [1, 2])
+        assert store.memory("PACK") is None
+        assert store.commit([health(3)], [KeptMemory("PACK", 0x22, {"v": 1})]) == [3]
+        assert store.memory("PACK") == {"v": 1}
+
+
+# --- memory and health ----------------------------------------------------------------------------
+
+
+def test_what_is_remembered_of_a_pack_survives_and_is_replaced(path: Path) -> None:
+    with Store.open(path, BOUND) as store:
+        assert store.commit([], [KeptMemory("A", 0x22, {"v": 1, "hours": 0.5})]) == []
+        store.commit([readings(1)], [KeptMemory("B", 0x23, {"v": 1})])
+        store.commit([], [KeptMemory("A", 0x22, {"v": 1, "hours": 1.5})])
+    with Store.open_read_only(path) as store:
+        assert store.memory("A") == {"v": 1, "hours": 1.5}
+        assert store.memory("B") == {"v": 1}
+        assert store.memory("C") is None
+        assert (store.last_pack(0x22), store.last_pack(0x23)) == ("A", "B")
+        assert store.last_pack(0x10) is None
+        assert seqs(store) == [1]
+
+
+def test_the_packs_seen_last_are_remembered_and_no_more_than_the_bound_allows(
+    store: Store,
+) -> None:
+    for number in range(100):
+        store.commit([], [KeptMemory(f"P{number}", 0x22, {"n": number})])
+        store.commit([], [KeptMemory("REGULAR", 0x22, {"n": number})])
+    most = store._conn.execute("SELECT count(*) FROM pack_memory").fetchone()[0]
+    assert most == 21  # an eighth of 16 MiB at 96 KiB each
+    assert store.memory("REGULAR") == {"n": 99}
+    kept = [number for number in range(100) if store.memory(f"P{number}")]
+    assert kept == list(range(100 - (most - 1), 100))
+
+
+def test_memory_and_messages_are_on_disk_together_or_not_at_all(store: Store) -> None:
+    store.commit([], [KeptMemory("PACK", 0x22, {"n": 1})])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.commit([readings(1)], [KeptMemory("PACK", 0x22, {"n": float("nan")})])
+    assert (seqs(store), store.memory("PACK")) == ([], {"n": 1})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
+def test_a_memory_that_cannot_be_read_is_none(
+    store: Store, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store._conn.execute("INSERT INTO pack_memory VALUES ('PACK', 34, 1, ?)", (text,))
+    assert store.memory("PACK") is None
+    assert "PACK cannot be read" in caplog.text
+
+
+def test_health_is_history_in_order_of_time_and_the_latest_is_at_hand(store: Store) -> None:
+    assert (store.health("PACK"), store.latest_health("PACK")) == ([], None)
+    store.commit(
+        [
+            health(10, cell_resistance_mohm=[20.5, None], outlook="no trend"),
+            health(30, time_to_limit_h=None),
+            health(20),
+            health(40, pack="OTHER"),
+            health(50, offset=None, boot="boot-b"),
+        ]
+    )
+    assert [said.t_ms - UTC for said in store.health("PACK")] == [10, 20, 30]
+    assert [said.t_ms - UTC for said in store.health("PACK", UTC + 20, UTC + 30)] == [20]
+    first = store.health("PACK")[0]
+    assert first.rows == {"cell_resistance_mohm": [20.5, None], "outlook": "no trend"}
+    assert first.causes == {"none": 0.75, "bms_board": 0.25}
+    latest = store.latest_health("PACK")
+    assert latest is not None
+    assert (latest.t_ms, latest.agent, latest.rows) == (UTC + 30, "pi", {"time_to_limit_h": None})
+    assert rows(store) == []
+
+
+def test_a_health_message_is_delivered_and_received_whole(store: Store, tmp_path: Path) -> None:
+    store.commit([health(10, cell_resistance_mohm=[20.5, None])])
+    (queued,) = store.pending(0, 10)
+    message = HealthMessage(**json.loads(queued.payload))
+    with Store.open(tmp_path / "ingest.db", BOUND) as other:
+        assert other.receive_many([(message, queued.topic)] * 2) == [True, False]
+        assert other.health("PACK") == store.health("PACK")
 
 
 def test_file_of_another_program_is_refused_and_left_alone(path: Path) -> None:

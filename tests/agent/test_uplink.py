@@ -24,6 +24,7 @@ from agent.subscriber import subscribe
 from packtap import __version__
 from packtap.config import MqttConfig, TlsConfig
 from packtap.store import Store
+from packtap.store.schema import MIGRATIONS
 from packtap.uplink import Uplink
 from system.faults import Fault, start_fault_proxy
 from system.process import HOST, eventually, free_ports
@@ -538,6 +539,6 @@ def test_uplink_that_meets_a_store_of_a_newer_version_says_so_and_goes_on(
     ):
         eventually(lambda: "newer packtap" in str(sender.stats.last_error), "the words")
         assert sender.stats.connected
-        store._conn.execute("PRAGMA user_version = 1")
+        store._conn.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         queued = fill(store, 2)
         eventually(lambda: witness.seqs() == queued, "the messages")

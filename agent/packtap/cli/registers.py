@@ -1,4 +1,4 @@
-"""`packtap registers`: the table of BMS registers and status bits, from the rows."""
+"""`packtap registers`: BMS registers, status bits and derived quantities, from the rows."""
 
 import argparse
 import json
@@ -14,12 +14,15 @@ from ninebot_bms.registers import (
     table_cells,
 )
 from ninebot_bms.status import STATUS_FLAGS, StatusFlag
+from packtap.derived import DERIVED, DerivedRow
 
 _EVIDENCE: Final = (
     "Evidence: C confirmed by two or more implementations or by a capture, S single source, "
     "D disputed, U unknown."
 )
 _FLAG_COLUMNS: Final = ("bit", "mask", "name", "evidence", "fault", "meaning", "doubt")
+#: The last column stands below its row, as the doubts of the others do.
+_DERIVED_COLUMNS: Final = ("name", "type", "unit", "meaning", "source")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 def document() -> str:
     """Return the tables as a Markdown document."""
     flags = [_FLAG_COLUMNS, ("---",) * len(_FLAG_COLUMNS), *map(_flag_cells, STATUS_FLAGS)]
+    rule = ("---",) * len(_DERIVED_COLUMNS)
+    derived = [_DERIVED_COLUMNS, rule, *map(_derived_cells, DERIVED)]
     return "\n".join(
         (
             "# Registers",
@@ -60,19 +65,27 @@ def document() -> str:
             "## ESC",
             "",
             markdown(ESC_REGISTERS),
+            "## Derived",
+            "",
+            "Worked out by packtap, sent as `health`.",
+            "",
+            *("| " + " | ".join(cell or " " for cell in line) + " |" for line in derived),
         )
-    ).removesuffix("\n")
+    )
 
 
 def _text() -> str:
     """Return the tables as aligned columns; the doubt stands below its row."""
     lines = [*_aligned(TABLE_COLUMNS, map(table_cells, REGISTERS)), "", "Status word 0x30:"]
     lines += [*_aligned(_FLAG_COLUMNS, map(_flag_cells, STATUS_FLAGS)), "", "ESC:"]
-    lines += [*_aligned(TABLE_COLUMNS, map(table_cells, ESC_REGISTERS)), "", _EVIDENCE]
+    lines += [*_aligned(TABLE_COLUMNS, map(table_cells, ESC_REGISTERS)), "", _EVIDENCE, ""]
+    lines += ["Derived:", *_aligned(_DERIVED_COLUMNS, map(_derived_cells, DERIVED), "from:")]
     return "\n".join(lines) + "\n"
 
 
-def _aligned(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+def _aligned(
+    columns: tuple[str, ...], rows: Iterator[tuple[str, ...]], mark: str = "?"
+) -> Iterator[str]:
     *heads, _doubt = columns
     table = list(rows)
     widths = [max(len(head), *(len(row[at]) for row in table)) for at, head in enumerate(heads)]
@@ -81,7 +94,7 @@ def _aligned(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Itera
         padded = (cell.ljust(width) for cell, width in zip(shown, widths, strict=True))
         yield "  ".join(padded).rstrip()
         if doubt and cells is not columns:
-            yield f"        ? {doubt}"
+            yield f"        {mark} {doubt}"
 
 
 def _flag_cells(flag: StatusFlag) -> tuple[str, ...]:
@@ -95,6 +108,10 @@ def _flag_cells(flag: StatusFlag) -> tuple[str, ...]:
         flag.meaning,
         flag.doubt,
     )
+
+
+def _derived_cells(row: DerivedRow) -> tuple[str, ...]:
+    return row.name, row.type_name, row.unit, row.description, row.source
 
 
 def _records() -> Iterator[dict[str, object]]:
@@ -114,6 +131,16 @@ def _records() -> Iterator[dict[str, object]]:
             "fault_level": flag.fault_level if flag.fault else None,
             "description": flag.meaning,
             "doubt": flag.doubt or None,
+        }
+    for derived in DERIVED:
+        yield {
+            "node": "derived",
+            "name": derived.name,
+            "type": derived.type_name,
+            "unit": derived.unit or None,
+            "measurement": "cell" if derived.per_cell else "pack",
+            "description": derived.description,
+            "source": derived.source,
         }
 
 

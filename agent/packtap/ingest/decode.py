@@ -6,6 +6,7 @@ and the content (bounds, times, columns, types of known rows).
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Final
@@ -15,13 +16,15 @@ import msgspec
 from packtap.clock import kernel_synchronised
 from packtap.ingest.sinks import Decoded, KeptForLater, QueuedMessage, Refused
 from packtap.model import EventState, Severity
-from packtap.points import wrong_counter, wrong_value
+from packtap.points import wrong_counter, wrong_health, wrong_value
 from packtap.wire import (
     QUEUED_KINDS,
     RETAINED_KINDS,
     SCHEMA,
     TRIAL_KIND,
     EventMessage,
+    HealthMessage,
+    HealthValue,
     JsonValue,
     LinkMessage,
     ReadingsMessage,
@@ -37,6 +40,7 @@ MAX_COLUMNS: Final = 256
 MAX_TEXT: Final = 256  #: characters of a name or value
 MAX_SENTENCE: Final = 2000  #: characters of the sentence of an event
 MAX_CELLS: Final = 16
+MAX_CAUSES: Final = 32
 MAX_INTEGER: Final = 2**63 - 1  #: what the stores can hold
 
 EARLIEST_MS: Final = 1_577_836_800_000  #: 2020-01-01: before it no packtap existed
@@ -55,6 +59,7 @@ _VERSION: Final = msgspec.json.Decoder(_Version, strict=True)
 _DECODERS: Final[dict[str, Callable[[bytes], QueuedMessage]]] = {
     "readings": msgspec.json.Decoder(ReadingsMessage, strict=True).decode,
     "event": msgspec.json.Decoder(EventMessage, strict=True).decode,
+    "health": msgspec.json.Decoder(HealthMessage, strict=True).decode,
     "link": msgspec.json.Decoder(LinkMessage, strict=True).decode,
 }
 
@@ -65,7 +70,7 @@ def decode(
     now_ms: int,
     synchronised: Callable[[], bool] = kernel_synchronised,
 ) -> Decoded | None:
-    """Return the valid message, or None for a kind that is not stored (status, pack, state).
+    """Return the valid message, or None for a kind that is not stored (retained ones).
 
     Args:
         topic: where it was published.
@@ -95,6 +100,8 @@ def decode(
         _check_columns(message)
     elif isinstance(message, EventMessage):
         _check_event(message)
+    elif isinstance(message, HealthMessage):
+        _check_health(message)
     else:
         _check_counters(message)
     _check_clock(message.t[-1], now_ms, synchronised)
@@ -222,6 +229,37 @@ def _check_event(message: EventMessage) -> None:
         raise Refused(f"id or unit is not 1-{MAX_TEXT} characters long")
     if len(message.text) > MAX_SENTENCE:
         raise Refused(f"text has {len(message.text)} characters, at most {MAX_SENTENCE}")
+
+
+def _check_health(message: HealthMessage) -> None:
+    if len(message.t) != 1:
+        raise Refused(f"a health message has one time, not {len(message.t)}")
+    if len(message.rows) > MAX_COLUMNS or len(message.causes) > MAX_CAUSES:
+        raise Refused(f"more than {MAX_COLUMNS} rows or {MAX_CAUSES} causes")
+    if not message.rows and not message.causes:
+        raise Refused("a health message without rows and causes says nothing")
+    for name, value in message.rows.items():
+        if not _ROW.fullmatch(name):
+            raise Refused(f"row {name[:64]!r} is not the name of a row")
+        if (problem := _wrong_health(name, value)) is not None:
+            raise Refused(f"{name} {problem}")
+    for name, share in message.causes.items():
+        if not _ROW.fullmatch(name):
+            raise Refused(f"cause {name[:64]!r} is not the name of a cause")
+        if not (math.isfinite(share) and 0 <= share <= 1):
+            raise Refused(f"the probability of {name} is not between 0 and 1")
+
+
+def _wrong_health(row: str, value: HealthValue) -> str | None:
+    if isinstance(value, str) and len(value) > MAX_SENTENCE:
+        return f"has {len(value)} characters, at most {MAX_SENTENCE} are allowed"
+    each = value if isinstance(value, list) else [value]
+    if len(each) > MAX_CELLS:
+        return f"has {len(each)} cells, at most {MAX_CELLS} are allowed"
+    numbers = [number for number in each if isinstance(number, int | float)]
+    if any(not math.isfinite(number) or abs(number) > MAX_INTEGER for number in numbers):
+        return "is beyond 64 bits"
+    return wrong_health(row, value)
 
 
 def _check_counters(message: LinkMessage) -> None:

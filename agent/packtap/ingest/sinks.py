@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from packtap.errors import DeliveryError
-from packtap.wire import EventMessage, LinkMessage, ReadingsMessage, Topic
+from packtap.wire import QueuedMessage, Topic
 
 __all__ = ["Decoded", "KeptForLater", "QueuedMessage", "Refused", "Sink", "TooLarge"]
-
-QueuedMessage = ReadingsMessage | EventMessage | LinkMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ both. Promises:
 
 Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
 `room` (the size bound), `lock` (one agent a file), `history` (reading), `rollup` (minutes and
-half-hours), `overview` (what a page asks), `database` (`Store`). A `Store` belongs to the thread
+half-hours), `overview` (what a page asks), `memories` (what is
+remembered of each pack), `database` (`Store`). A `Store` belongs to the thread
 that opened it; each thread opens its own on the same file.
 """
 
@@ -28,10 +29,12 @@ from packtap.store.overview import Assumed, History, PackSummary
 from packtap.store.records import (
     Draft,
     Gap,
+    KeptMemory,
     Message,
     Outbox,
     Queued,
     StoredEvent,
+    StoredHealth,
     StoredReading,
 )
 
@@ -40,6 +43,7 @@ __all__ = [
     "Draft",
     "Gap",
     "History",
+    "KeptMemory",
     "Message",
     "Outbox",
     "OwnerLock",
@@ -47,5 +51,6 @@ __all__ = [
     "Queued",
     "Store",
     "StoredEvent",
+    "StoredHealth",
     "StoredReading",
 ]

@@ -10,17 +10,19 @@ from typing import Any, Final, Self
 
 from packtap.errors import StoreError
 from packtap.model import Event, EventState, Severity, Value
-from packtap.store import dating, history, overview
+from packtap.store import dating, history, memories, overview
 from packtap.store.file import open_for_reading, open_for_writing, store_error
 from packtap.store.overview import Assumed, History, PackSummary
 from packtap.store.recording import branch_for, insert_message, origin_of, record_event
 from packtap.store.records import (
     Draft,
     Gap,
+    KeptMemory,
     Message,
     Outbox,
     Queued,
     StoredEvent,
+    StoredHealth,
     StoredReading,
     body_of,
     dump,
@@ -123,11 +125,12 @@ class Store:
 
     # Writing: the agent.
 
-    def commit(self, drafts: Sequence[Draft]) -> list[int]:
+    def commit(self, drafts: Sequence[Draft], remembered: Sequence[KeptMemory] = ()) -> list[int]:
         """Queue messages: all of them, in history and outbox, or none.
 
         Args:
             drafts: in the order in which they are to be numbered.
+            remembered: what is to be remembered of packs from now on, in the same transaction.
 
         Returns:
             Their seqs. When this returns they survive a power cut.
@@ -136,11 +139,14 @@ class Store:
             StoreError: nothing was written; try again with the same drafts.
             ValueError: a number is NaN or infinite.
         """
-        if not drafts:
+        if not drafts and not remembered:
             return []
         rows = [_Row.of(draft.kind, draft.times_ms, draft.body) for draft in drafts]
+        kept = memories.encoded(remembered)
         with self._writing() as conn:
-            self._make_room(rows)
+            self._make_room([*rows, *(_Row("", document, []) for _, _, document in kept)])
+            if kept:
+                memories.keep(conn, kept, memories.most_packs(self._max_bytes))
             seq = int(self._meta("last_seq"))
             for draft, row in zip(drafts, rows, strict=True):
                 seq += 1
@@ -293,6 +299,28 @@ class Store:
         """
         with self._reading() as conn:
             return overview.recent_events(conn, pack, before, limit)
+
+    def health(
+        self, pack: str, t_from: int | None = None, t_to: int | None = None
+    ) -> list[StoredHealth]:
+        """Return what was said of a pack's health, `t_from <= t_ms < t_to`, oldest first."""
+        with self._reading() as conn:
+            return list(history.health(conn, pack, t_from, t_to))
+
+    def latest_health(self, pack: str) -> StoredHealth | None:
+        """Return what was said last of a pack's health; None if nothing (dated) was."""
+        with self._reading() as conn:
+            return history.latest_health(conn, pack)
+
+    def memory(self, pack: str) -> dict[str, Any] | None:
+        """Return the document that is remembered of a pack; None if there is none."""
+        with self._reading() as conn:
+            return memories.load(conn, pack)
+
+    def last_pack(self, place: int) -> str | None:
+        """Return the pack that was remembered last at an address of the bus."""
+        with self._reading() as conn:
+            return memories.last_pack(conn, place)
 
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""

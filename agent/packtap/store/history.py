@@ -11,10 +11,28 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from packtap.model import Value
-from packtap.store.records import Gap, Outbox, Queued, StoredEvent, StoredReading, compose
+from packtap.store.records import (
+    Gap,
+    Outbox,
+    Queued,
+    StoredEvent,
+    StoredHealth,
+    StoredReading,
+    compose,
+)
 from packtap.wire import Topic, encode
 
-__all__ = ["depth", "events", "gaps", "lost", "pending", "readings", "rows"]
+__all__ = [
+    "depth",
+    "events",
+    "gaps",
+    "health",
+    "latest_health",
+    "lost",
+    "pending",
+    "readings",
+    "rows",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +104,40 @@ def readings(
         for index, t in enumerate(json.loads(times)):
             if low <= t + offset < high:
                 yield StoredReading(t + offset, agent, bus, name, _row(columns, index))
+
+
+_HEALTH: Final = """
+    SELECT m.t_first + o.utc_offset_ms, s.agent, s.bus, o.pack, m.body FROM origin o
+    JOIN source s ON s.id = o.source
+    JOIN message m ON m.kind = 'health' AND m.origin = o.id
+    WHERE o.utc_offset_ms IS NOT NULL AND o.pack = :pack
+        AND m.t_last >= :low - o.utc_offset_ms AND m.t_first < :high - o.utc_offset_ms
+    ORDER BY m.t_first + o.utc_offset_ms {order}, m.id {order} LIMIT :limit"""
+
+
+def health(
+    conn: sqlite3.Connection, pack: str, t_from: int | None, t_to: int | None
+) -> Iterator[StoredHealth]:
+    """Yield what was said of a pack's health, `t_from <= t_ms < t_to`, oldest first."""
+    span = {
+        "low": -(2**62) if t_from is None else t_from,
+        "high": 2**62 if t_to is None else t_to,
+    }
+    found = conn.execute(_HEALTH.format(order="ASC"), {"pack": pack, **span, "limit": -1})
+    return _healths(found.fetchall())
+
+
+def latest_health(conn: sqlite3.Connection, pack: str) -> StoredHealth | None:
+    """Return what was said last of a pack's health."""
+    span = {"pack": pack, "low": -(2**62), "high": 2**62, "limit": 1}
+    found = conn.execute(_HEALTH.format(order="DESC"), span)
+    return next(_healths(found.fetchall()), None)
+
+
+def _healths(found: list[tuple[Any, ...]]) -> Iterator[StoredHealth]:
+    for t_ms, agent, bus, pack, body in found:
+        said = json.loads(body)
+        yield StoredHealth(t_ms, agent, bus, pack, said["rows"], said["causes"])
 
 
 def rows(conn: sqlite3.Connection, pack: str | None) -> int:

@@ -11,16 +11,27 @@ from itertools import pairwise
 from typing import Any, Final, Self
 
 from packtap.model import Value
-from packtap.wire import SCHEMA, EventMessage, LinkMessage, ReadingsMessage, Topic
+from packtap.wire import (
+    SCHEMA,
+    EventMessage,
+    HealthMessage,
+    HealthValue,
+    LinkMessage,
+    QueuedMessage,
+    ReadingsMessage,
+    Topic,
+)
 
 __all__ = [
     "MESSAGE_OF",
     "Draft",
     "Gap",
+    "KeptMemory",
     "Message",
     "Outbox",
     "Queued",
     "StoredEvent",
+    "StoredHealth",
     "StoredReading",
     "body_of",
     "compose",
@@ -28,12 +39,13 @@ __all__ = [
     "kind_of",
 ]
 
-Message = ReadingsMessage | EventMessage | LinkMessage
+Message = QueuedMessage
 
 #: Message kind (last name of the topic) -> its class.
 MESSAGE_OF: Final[Mapping[str, type[Message]]] = {
     "readings": ReadingsMessage,
     "event": EventMessage,
+    "health": HealthMessage,
     "link": LinkMessage,
 }
 _ENVELOPE: Final = frozenset({"v", "agent", "bus", "pack", "store", "seq", "boot", "t"})
@@ -48,12 +60,12 @@ class Draft:
     """A message to be queued; the store gives it its `seq`.
 
     Attributes:
-        kind: "readings", "event" or "link".
+        kind: "readings", "event", "health" or "link".
         boot: boot id that `times_ms` counts from.
         utc_offset_ms: UTC minus boot time; None while the clock is not known.
         times_ms: sample times, milliseconds since boot, strictly increasing, at least one.
         body: the message's own fields, without the envelope: `columns` (each as long as
-            `times_ms`), the fields of an event, or `counters`.
+            `times_ms`), the fields of an event, `rows` and `causes`, or `counters`.
     """
 
     kind: str
@@ -187,6 +199,39 @@ class StoredEvent:
     cleared_ms: int | None
     _: KW_ONLY
     is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMemory:
+    """What is to be remembered of a pack.
+
+    Attributes:
+        pack: its serial.
+        place: its address on the bus.
+        document: in the form of `packtap.memory`.
+    """
+
+    pack: str
+    place: int
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHealth:
+    """What memory and diagnosis said of a pack at one time.
+
+    Attributes:
+        t_ms: UTC milliseconds.
+        rows: derived row name -> value; None = not known.
+        causes: cause -> probability; empty if there was no diagnosis.
+    """
+
+    t_ms: int
+    agent: str
+    bus: str
+    pack: str
+    rows: Mapping[str, HealthValue]
+    causes: Mapping[str, float]
 
 
 def kind_of(message: Message) -> str:

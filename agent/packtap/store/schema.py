@@ -16,6 +16,7 @@ So dating the readings of days is an update of one small row, not a rewrite of e
     outbox   what still has to be delivered
     event    one row an event with both its ends
     rollup   minutes and half-hours of the readings, for plots (module `rollup`)
+    pack_memory   what is remembered of each pack, the packs seen last
     gap      runs of seq that the size bound removed undelivered
 """
 
@@ -121,8 +122,19 @@ CREATE TABLE rollup (
 ) WITHOUT ROWID;
 """
 
+#: `saved` counts up with every saving: the order in which packs were seen, whatever the clock says.
+#: `place` is the address on the bus, so that a swapped pack is noticed.
+_FOURTH: Final = """
+CREATE TABLE pack_memory (
+    pack TEXT PRIMARY KEY,
+    place INTEGER NOT NULL, saved INTEGER NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX pack_memory_by_saved ON pack_memory (saved);
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 #: What SQL alone cannot do, after the script that leads to this version.
 _FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {3: roll_up_all}
