@@ -6,18 +6,12 @@ One dataclass a message; its fields are the JSON keys, so the encoder here, the 
 
 Two families:
 
-<<<<<<< HEAD
-* queued (`readings`, `event`, `link`): carry store id and `seq`, wait in the outbox until the
-  broker has acknowledged them, and are stored by ingest exactly once in effect;
-* retained (`status`, `pack`, `state`): the latest only, outside `seq`.
-
-And one that nobody keeps: `doctor`, by which `packtap doctor` learns whether the broker lets this
-device publish. It is not retained, and ingest passes over it.
-=======
 * queued (`readings`, `event`, `health`, `link`): carry store id and `seq`, wait in the outbox until
   the broker has acknowledged them, and are stored by ingest exactly once in effect;
 * retained (`status`, `pack`, `state`, `diagnosis`): the latest only, outside `seq`.
->>>>>>> 91f7a0f (Carry health and diagnosis as messages: rows, wire, points, ingest and the store's memory of packs)
+
+And one that nobody keeps: `doctor`, by which `packtap doctor` learns whether the broker lets this
+device publish. It is not retained, and ingest passes over it.
 """
 
 import json
@@ -45,15 +39,10 @@ __all__ = [
 
 SCHEMA: Final = 1
 TOPIC_ROOT: Final = "packtap/v1"
-<<<<<<< HEAD
-QUEUED_KINDS: Final = frozenset({"readings", "event", "link"})
-RETAINED_KINDS: Final = frozenset({"status", "pack", "state"})
-#: Published on trial only: stored by nobody.
-TRIAL_KIND: Final = "doctor"
-=======
 QUEUED_KINDS: Final = frozenset({"readings", "event", "health", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state", "diagnosis"})
->>>>>>> 91f7a0f (Carry health and diagnosis as messages: rows, wire, points, ingest and the store's memory of packs)
+#: Published on trial only: stored by nobody.
+TRIAL_KIND: Final = "doctor"
 #: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
 _OF_EACH_PACK: Final = frozenset({"pack", "state", "diagnosis"})
 
