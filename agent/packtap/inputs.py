@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO, cast
 
@@ -44,6 +44,7 @@ def open_capture(
     *,
     progress: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
+    witness: Callable[[bytes], object] | None = None,
 ) -> Iterator[CaptureReader]:
     """Open a recording and iterate over its chunks.
 
@@ -51,6 +52,7 @@ def open_capture(
         name: path of a file, or "-" for standard input.
         progress: where to say how far it is, if that is a terminal; None says nothing.
         now: monotonic seconds, for the progress.
+        witness: is shown every byte of the file as it stands there (packed), for a hash of it.
 
     Raises:
         CaptureError: it cannot be opened; or, on leaving, it could not be read to its end.
@@ -67,14 +69,29 @@ def open_capture(
             beginning = file.read(len(_GZIP))
         except OSError as error:
             raise CaptureError(_complaint(label, error)) from error
-        rejoined = io.BufferedReader(_Rejoined(beginning, file, meter.advance), _BUFFER)
+        witness = witness or _look_away
+        whole = _Rejoined(beginning, file, meter.advance, witness)
+        rejoined = io.BufferedReader(whole, _BUFFER)
         stream: BinaryIO = rejoined
         if beginning == _GZIP:
             stream = cast("BinaryIO", opened.enter_context(gzip.GzipFile(fileobj=rejoined)))
         guarded = _Guarded(stream)
         yield read_capture(io.BufferedReader(guarded, _BUFFER))
+        if witness is not _look_away:
+            _read_on(rejoined)
         if guarded.failure is not None:
             raise CaptureError(_complaint(label, guarded.failure)) from guarded.failure
+
+
+def _look_away(piece: bytes) -> None:
+    del piece
+
+
+def _read_on(stream: BinaryIO) -> None:
+    """Let the witness see what the reader had no need for: bytes behind damaged gzip data."""
+    with suppress(OSError):
+        while stream.read(_BUFFER):
+            pass
 
 
 def _standard_input() -> BinaryIO:
@@ -130,10 +147,17 @@ def _complaint(label: str, error: OSError | EOFError | zlib.error) -> str:
 class _Rejoined(io.RawIOBase):
     """A stream whose first bytes were already taken to look at."""
 
-    def __init__(self, beginning: bytes, rest: BinaryIO, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        beginning: bytes,
+        rest: BinaryIO,
+        advance: Callable[[int], None],
+        witness: Callable[[bytes], object],
+    ) -> None:
         self._beginning = beginning
         self._read: Callable[[int], bytes | None] = getattr(rest, "read1", rest.read)
         self._advance = advance
+        self._witness = witness
 
     def readable(self) -> bool:
         return True
@@ -144,6 +168,7 @@ class _Rejoined(io.RawIOBase):
         self._beginning = self._beginning[size:]
         buffer[: len(piece)] = piece
         self._advance(len(piece))
+        self._witness(piece)
         return len(piece)
 
 

@@ -145,7 +145,8 @@ class Tap:
         self._occasion = Occasion(bench=settings.rested)
         link = configured(LinkLimits, settings.pack)
         self._noise = NoiseCheck(link)
-        self._link_checks = (CommLossCheck(link), IntermittentCheck(link), self._noise)
+        lost = CommLossCheck(link, bench=settings.rested)
+        self._link_checks = (lost, IntermittentCheck(link), self._noise)
         self._evidence = Evidence()
         self._last_block_t: float | None = None
         self._deaf_since: float | None = None

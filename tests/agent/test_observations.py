@@ -271,7 +271,7 @@ def test_what_could_not_be_judged_says_what_it_lacks_and_how_much_more() -> None
     assert "12 % more" in lacks["weak_cell"]
     assert "under load" in lacks["high_resistance_cell"]
     nothing = diagnose(Evidence()).lacks
-    assert "not reported: cell voltages" in nothing["dead_cell"]
+    assert "not known: cell voltages" in nothing["dead_cell"]
     assert "capacity" in lacking("weak_cell", _with_rows("cell_voltages_mv", "current_a").exposure)
 
 

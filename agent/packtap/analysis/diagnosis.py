@@ -91,6 +91,7 @@ class Diagnosis:
         lacks: kind that could not be judged -> what is missing, and how much of it.
         answers: every answer of a person, as a sentence.
         danger: what must be said first and loudly.
+        in_danger: nobody may be sent to charge or ride this pack.
     """
 
     causes: tuple[RankedCause, ...]
@@ -100,6 +101,7 @@ class Diagnosis:
     lacks: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
     danger: tuple[str, ...] = ()
+    in_danger: bool = False
 
     def as_document(self) -> dict[str, object]:
         """Return it as JSON keys and values: what `replay`, the page and MQTT carry alike."""
@@ -112,6 +114,7 @@ class Diagnosis:
             "lacks": dict(self.lacks),
             "answers": list(self.answers),
             "danger": list(self.danger),
+            "in_danger": self.in_danger,
         }
 
 
@@ -136,6 +139,7 @@ def diagnose(evidence: Evidence, *, on_bench: bool = False) -> Diagnosis:
             say_answer(key, answer, evidence.context) for key, answer in evidence.observed.items()
         ),
         danger=_danger(evidence),
+        in_danger=_is_in_danger(evidence),
     )
 
 

@@ -96,6 +96,7 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         outcomes=yes_or_no(
             "replies come and go with the wire", "moving the wire changes nothing", 0.05,
             data_plug=0.95, data_line_broken=0.6, data_line_noisy=0.4, power_joint=0.15,
+            board_silent=0.01,
         ),
         told_by=frozenset({"came_back"}),
         test="move_the_wire",

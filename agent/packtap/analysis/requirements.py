@@ -138,7 +138,7 @@ def lacking(kind: str, seen: Exposure) -> str:
     row = REQUIREMENTS[kind]
     unread = [_quantity(name) for name in kinds.by_name[kind].needs if name not in seen.rows]
     if unread:
-        return f"not reported: {', '.join(unread)}; {row.lacks}"
+        return f"not known: {', '.join(unread)}; {row.lacks}"
     more = row.least - row.basis.amount(seen)
     if row.basis is _MOVED and seen.capacity_mah is None:
         return f"{row.lacks}; the capacity is not reported"

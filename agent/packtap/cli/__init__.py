@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ingest": "the service at the store: MQTT to InfluxDB or SQLite",
     "watch": "live table of what the agent sees now",
     "doctor": "why is nothing coming? wiring, rate, pack asleep, broker, clock, disk, store",
+    "diagnose": "what is wrong with a pack, how sure, why, and what to do next",
     "decode": "bytes to frames and register values",
     "replay": "a capture through the same analysis as live: events and a diagnosis",
     "simulate": "an emulated scooter on a pseudo-terminal",

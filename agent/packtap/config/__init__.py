@@ -25,6 +25,7 @@ from packtap.config.ingest import (
     SqliteConfig,
 )
 from packtap.config.pack import PackConfig
+from packtap.config.prices import Prices, load_prices
 from packtap.config.web import WebConfig
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "LineConfig",
     "MqttConfig",
     "PackConfig",
+    "Prices",
     "SharedMqttConfig",
     "SqliteConfig",
     "StoreConfig",
@@ -50,6 +52,7 @@ __all__ = [
     "inspect_file",
     "load_agent",
     "load_ingest",
+    "load_prices",
     "load_web",
     "read_secret",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "load_ingest",
     "load_web",
     "read_secret",
+    "read_toml",
 ]
 
 _MAX_BYTES: Final = 1_000_000
@@ -109,7 +110,7 @@ def inspect_file(path: Path, kind: Kind | None = None) -> Inspection:
         kind: whose configuration it should be; None finds out by looking at its tables.
     """
     try:
-        table = _read_toml(path)
+        table = read_toml(path)
     except ConfigError as error:
         return Inspection(kind, None, tuple(Problem("", text) for text in error.problems))
     # Here, so that commands which read no file start without cattrs.
@@ -156,7 +157,12 @@ def read_secret(path: Path) -> str:
     return text
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     data = _read_bytes(path).removeprefix(_BOM)
     try:
         return tomllib.loads(data.decode("utf-8"))

@@ -1,0 +1,171 @@
+"""What a capture or a visit told, gathered in constant memory, floor 4.
+
+Fed with the digests of `replaying` or `visiting`, whatever their length; read by `case`. The pack
+at the main address is the one that is described.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from ninebot_bms import BMS, Doubt, Snapshot
+from packtap.model import Event, EventState
+from packtap.report.track import Track
+from packtap.tap import Digest
+
+__all__ = ["CellRange", "Gathered", "Noted"]
+
+_CELLS: Final = "cell_voltages_mv"
+_MAX_CELLS: Final = 16
+#: Events that are listed; a wire that comes and goes for days raises thousands.
+_MOST_EVENTS: Final = 200
+_MOST_SERIALS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CellRange:
+    """One cell over the whole time.
+
+    Attributes:
+        number: 1-16.
+        mv: last reading; None: not read, or not to be believed.
+        low_mv: lowest reading.
+        high_mv: highest.
+        off_mv: last reading minus the median of that moment.
+    """
+
+    number: int
+    mv: int | None
+    low_mv: int | None
+    high_mv: int | None
+    off_mv: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An event and when it was, seconds since the first reading; None without times."""
+
+    event: Event
+    after_s: float | None
+
+
+class Gathered:
+    """Takes digests in their order."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self.events: list[Event] = []
+        self.events_left_out = 0
+        self.doubts: dict[str, Doubt] = {}
+        self.serials: dict[str, None] = {}
+        self.latest: Snapshot | None = None
+        self.deviations = Track(_MAX_CELLS)
+        self.power = Track(2)  # volts, amperes
+        self.first_t: float | None = None
+        self.last_t: float | None = None
+        self._cells: tuple[int | None, ...] = ()
+        self._lows: list[int | None] = [None] * _MAX_CELLS
+        self._highs: list[int | None] = [None] * _MAX_CELLS
+
+    def take(self, digest: Digest) -> None:
+        """Note what a stretch of bus events gave."""
+        for _, snapshot in digest.snapshots:
+            if snapshot.address == BMS:
+                self._look(snapshot)
+        room = _MOST_EVENTS - len(self.events)
+        self.events += digest.events[:room]
+        self.events_left_out += max(0, len(digest.events) - room)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the readings have times."""
+        return self.first_t is not None
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether anybody has read the cells."""
+        return self.latest is not None and self.latest.values.get(_CELLS) is not None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first reading to the last; None without times."""
+        if self.first_t is None or self.last_t is None:
+            return None
+        return self.last_t - self.first_t
+
+    def cells(self) -> tuple[CellRange, ...]:
+        """Return every cell, cell 1 first; empty if none can be believed."""
+        known = [mv for mv in self._cells if mv is not None]
+        if not known:
+            return ()
+        middle = median(known)
+        return tuple(
+            CellRange(
+                number=place + 1,
+                mv=mv,
+                low_mv=self._lows[place],
+                high_mv=self._highs[place],
+                off_mv=None if mv is None else mv - middle,
+            )
+            for place, mv in enumerate(self._cells)
+        )
+
+    def noted(self) -> Iterator[Noted]:
+        """Yield the events with the time since the first reading."""
+        for event in self.events:
+            is_dated = event.t is not None and self.first_t is not None
+            yield Noted(event, event.t - self.first_t if is_dated else None)  # type: ignore[operator]
+
+    def named(self) -> frozenset[int]:
+        """Return the cells that an event has named; an open wire stands between two."""
+        cells = set()
+        for event in self.events:
+            if event.state is EventState.RAISED and event.cell is not None:
+                cells.add(event.cell)
+                if event.kind == "open_balance_wire":
+                    cells.add(event.cell + 1)
+        return frozenset(cells)
+
+    def _look(self, snapshot: Snapshot) -> None:
+        self.readings += 1
+        serial = snapshot.values.get("serial")
+        if isinstance(serial, str) and serial not in self.serials:
+            if self.serials:
+                self._forget_cells()  # another pack
+            if len(self.serials) < _MOST_SERIALS:
+                self.serials[serial] = None
+        self.latest = snapshot
+        self.doubts.update((doubt.name, doubt) for doubt in snapshot.doubts)
+        t = snapshot.t
+        if t is not None:
+            self.first_t = t if self.first_t is None else self.first_t
+            self.last_t = t
+            if {"voltage_v", "current_a"} & snapshot.fresh:
+                self.power.add(t, [_fresh(snapshot, "voltage_v"), _fresh(snapshot, "current_a")])
+        cells = snapshot.trusted(_CELLS)
+        if _CELLS in snapshot.fresh and isinstance(cells, tuple):
+            self._look_at_cells(cells, t)
+
+    def _look_at_cells(self, cells: tuple[int | None, ...], t: float | None) -> None:
+        self._cells = cells[:_MAX_CELLS]
+        for place, mv in enumerate(self._cells):
+            if mv is not None:
+                low, high = self._lows[place], self._highs[place]
+                self._lows[place] = mv if low is None else min(low, mv)
+                self._highs[place] = mv if high is None else max(high, mv)
+        known = [mv for mv in self._cells if mv is not None]
+        if t is not None and len(known) > 1:
+            middle = median(known)
+            off = [None if mv is None else mv - middle for mv in self._cells]
+            self.deviations.add(t, off)
+
+    def _forget_cells(self) -> None:
+        self._cells = ()
+        self._lows = [None] * _MAX_CELLS
+        self._highs = [None] * _MAX_CELLS
+
+
+def _fresh(snapshot: Snapshot, name: str) -> float | None:
+    value = snapshot.trusted(name) if name in snapshot.fresh else None
+    return float(value) if isinstance(value, int | float) else None
