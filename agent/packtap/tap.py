@@ -6,10 +6,11 @@ the data's own times only (on a new block at least 0.2 s after the last snapshot
 last block if nothing more came). A block that repeats registers which no snapshot has taken yet
 does not overwrite them: they are taken first, so that a master that asks every 0.21 s, seen through
 a port that delivers some ms sooner or later, loses no reading. How often
-`idle` is called, and when, changes nothing but how soon the caller hears of it.
+`idle` is called, and when, changes nothing but how soon the caller hears of it; so the end of an
+event waits for the time that data or `idle` bring, and carries the time at which it was due.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -231,7 +232,7 @@ class Tap:
 
     def report(self, finding: Finding) -> list[Event]:
         """Take what was found outside the bus (the recorder's clock)."""
-        return self._note(self._open.apply(self.pack, [finding]))
+        return self._apply([finding])
 
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""
@@ -244,12 +245,14 @@ class Tap:
             # An unanswered request carries the time at which it was sent, long before it is told.
             if not isinstance(event, Unanswered) and self._has_settled(event.t, _SETTLED_S):
                 self._take_rest(result)
+            if not isinstance(event, Unanswered) and event.t is not None:
+                self._expire(event.t, result)
             self._occasion.receive(event)
             if isinstance(event, Reply):
                 self._take_block(event, result)
             findings = [each for check in self._link_checks for each in check.receive(event)]
             if findings:
-                result.events += self._note(self._open.apply(self.pack, findings))
+                result.events += self._apply(findings)
         return result
 
     def idle(self, now: float | None) -> Digest:
@@ -261,6 +264,9 @@ class Tap:
         result = Digest()
         if now is None or self._has_settled(now, _SETTLED_S + _TOLD_LATE_S):
             self._take_rest(result)
+        if now is not None and self._last_block_t is None:
+            # Nothing waits to be judged that could keep an event up.
+            self._expire(now - _TOLD_LATE_S, result)
         return result
 
     def _has_settled(self, now: float | None, after_s: float) -> bool:
@@ -317,11 +323,25 @@ class Tap:
                 if address == BMS and known_before != unknown:
                     self._evidence = Evidence()
         result.snapshots.append((pack, snapshot))
-        events = self._open.apply(pack, self._checks[address].update(snapshot))
+        findings = self._checks[address].update(snapshot)
+        events = self._open.apply(pack, findings, self._settings.pack.cooldown_s)
         if address == BMS:
             self._note(events)
             self._evidence.look(snapshot)
         result.events += events
+
+    def _apply(self, findings: Sequence[Finding]) -> list[Event]:
+        """Take what was found on the line, or beside it: it is said of the pack asked."""
+        for finding in findings:
+            if not finding.present and self._open.is_open(self.pack, finding):
+                self._evidence.take_end(finding)
+        return self._note(self._open.apply(self.pack, findings, self._settings.pack.cooldown_s))
+
+    def _expire(self, now: float, result: Digest) -> None:
+        """Tell the ends of events whose condition has been absent for long enough."""
+        ended = self._open.expire(now)
+        self._note([event for event in ended if event.pack == self.pack])
+        result.events += ended
 
     def _note(self, events: list[Event]) -> list[Event]:
         if events:

@@ -22,7 +22,7 @@ from ninebot_bms._encoding import encode
 from ninebot_bms.emulator import RegisterImage
 from packtap.agent import Agent
 from packtap.clock import Clock, boot_ms, utc_ms
-from packtap.config import AgentConfig, LineConfig, MqttConfig, StoreConfig
+from packtap.config import AgentConfig, LineConfig, MqttConfig, PackConfig, StoreConfig
 from packtap.emulated_bus import EmulatedScooter, Wires
 from packtap.errors import StoreError
 from packtap.model import Value
@@ -103,6 +103,7 @@ def bench(tmp_path: Path) -> Bench:
         lines=(LineConfig(name="bms", port=str(adapter.link)),),
         mqtt=MqttConfig(host=HOST, port=free_ports(1)[0]),
         store=StoreConfig(path=tmp_path / "packtap.db", flush_s=1.0),
+        pack=PackConfig(cooldown_s=0.0),  # ends are told while the test looks
     )
     return Bench(adapter, config)
 

@@ -13,6 +13,7 @@ from ninebot_bms import BMS, BMS2, Dialect, Frame, Reply, Snapshot
 from ninebot_bms.emulator import RegisterImage
 from ninebot_bms.registers import Block
 from packtap.analysis.open_events import OpenEvents
+from packtap.config import PackConfig
 from packtap.emulated_bus import Wires
 from packtap.model import EventState, Severity, Value
 from packtap.ride import RidePlan
@@ -294,7 +295,8 @@ def test_what_was_raised_before_the_name_was_known_is_cleared_under_the_name() -
     assert named.events == []  # it is known already
     assert named.renamed == [replace(raised, pack="3JDEA24M1D0815")]
     assert [event.id for event in tap.open_events.of("3JDEA24M1D0815")] == [raised.id]
-    [cleared] = tap.digest([cells_reply(20.0 + t, *fine) for t in range(10)]).events
+    assert tap.digest([cells_reply(20.0 + t, *fine) for t in range(10)]).events == []
+    [cleared] = tap.idle(100.0).events
     assert (cleared.id, cleared.state) == (raised.id, EventState.CLEARED)
     assert (cleared.pack, tap.open_events.all()) == ("3JDEA24M1D0815", ())
 
@@ -302,7 +304,8 @@ def test_what_was_raised_before_the_name_was_known_is_cleared_under_the_name() -
 def test_a_silent_pack_that_answers_at_last_ends_its_silence_under_its_name() -> None:
     taken = list(recording("m365_esc_no_bms"))
     answered = [(t + 15.0, line, data) for t, line, data in recording("m365_esc_bms")]
-    events = rides.replayed([*taken, *answered]).events
+    tap = rides.fresh_tap(TapSettings(pack=PackConfig(cooldown_s=5.0)))
+    events = rides.replayed([*taken, *answered], tap).events
     assert [(e.kind, e.state, e.pack) for e in events] == [
         ("bms_comm_lost", EventState.RAISED, "unknown"),
         ("bms_comm_lost", EventState.CLEARED, "3JAGJ17A8D3660"),
@@ -393,5 +396,6 @@ def test_an_event_that_was_open_before_is_not_raised_again_and_is_cleared_once()
     again = Tap(TapSettings(), OpenEvents("store", [replace(raised, t=None)], counter=1))
     assert again.digest([cells_reply(float(t), *low) for t in range(100, 105)]).events == []
     assert again.open_events.of("unknown") == (replace(raised, t=None),)
-    [cleared] = again.digest([cells_reply(float(t), *fine) for t in range(110, 120)]).events
+    assert again.digest([cells_reply(float(t), *fine) for t in range(110, 120)]).events == []
+    [cleared] = again.idle(200.0).events
     assert (cleared.id, cleared.state) == (raised.id, EventState.CLEARED)

@@ -14,6 +14,7 @@ from packtap import kinds
 from packtap.analysis.arbiter import explained_by
 from packtap.analysis.defects import SIGNS
 from packtap.analysis.exposure import Exposure
+from packtap.analysis.finding import Finding
 from packtap.analysis.measured import Measured
 from packtap.analysis.observation_rows import by_key
 from packtap.analysis.observations import Context
@@ -105,8 +106,11 @@ class Evidence:
                 continue
             if measured is not None:
                 self.measured[event.kind] = measured.with_cleared(event)
-            if event.kind == "bms_comm_lost":
-                self.signs.add("came_back")
+
+    def take_end(self, finding: Finding) -> None:
+        """Take that the condition of an open event is absent, long before its end is told."""
+        if finding.kind == "bms_comm_lost":
+            self.signs.add("came_back")
 
     def look(self, snapshot: Snapshot) -> None:
         """Take the signs of a snapshot whose fault flag is an event already."""

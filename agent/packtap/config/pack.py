@@ -18,6 +18,14 @@ __all__ = ["PackConfig"]
 class PackConfig:
     """Limits of the pack, `[pack]`; the defaults suit NMC and NCA cells."""
 
+    cooldown_s: float = field(
+        default=60.0,
+        metadata=about(
+            "The end of an event is told once its condition has been absent for so long: one that "
+            "comes and goes is one event. 0: told at once.",
+            Within(0, 86_400),
+        ),
+    )
     cell_overvoltage_mv: int = field(
         default=4250, metadata=about("A cell above this is overcharged.", Within(3000, 4500))
     )

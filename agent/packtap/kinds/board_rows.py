@@ -113,6 +113,7 @@ ROWS: Final[tuple[Kind, ...]] = (
         seen="The recorder's clock stepped {detail}",
         meaning="Not the pack: the clock of the recording device was set.",
         action="Give the recorder a network or a clock with a battery.",
+        cooldown_s=0.0,  # it is no state of the pack, and each step is worth telling
     ),
     Kind(
         name="over_temperature",

@@ -33,6 +33,8 @@ class Kind:
         seen: template of the sentence that says what was seen ({cell} {value} {limit} {detail}).
         meaning: what that means.
         action: what to do. Never tells a layman to open a pack.
+        cooldown_s: its end is told once its condition has been absent for so long; None: for the
+            `cooldown_s` of `[pack]`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Kind:
     seen: str
     meaning: str
     action: str
+    cooldown_s: float | None = None
 
     def sentence(
         self,
