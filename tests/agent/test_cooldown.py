@@ -1,5 +1,6 @@
 """An event whose condition comes and goes is told once; its end waits, and nothing is hidden."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,11 @@ from ninebot_bms.registers import Block
 from packtap import kinds
 from packtap.analysis.finding import Finding
 from packtap.analysis.open_events import OpenEvents
+from packtap.analysis.saved_state import restore, save
 from packtap.config import PackConfig
 from packtap.model import Event, EventState, Severity, Value
 from packtap.tap import Tap, TapSettings
+from restarts import Restarted
 
 COOLDOWN_S = PackConfig().cooldown_s
 SOUND, FAULT = 0x0001, 0x0000
@@ -112,6 +115,29 @@ def test_an_end_that_waited_when_the_agent_stopped_is_decided_anew() -> None:
     events = again.digest([*states(1000, 1010, FAULT), *states(1010, 1100, SOUND)]).events
     assert told(events) == [("bms_fault_flag", CLEARED, 1015.0 + COOLDOWN_S)]
     assert events[0].id == raised.id
+
+
+def test_restarts_within_one_boot_change_no_end() -> None:
+    story = [*states(0, 10, FAULT), *states(10, 40, SOUND), *states(40, 50, FAULT)]
+    story += states(50, 130, SOUND)
+    expected = rides.fresh_tap().digest(story).events
+    assert told(expected)[1:] == [("bms_fault_flag", CLEARED, 55.0 + COOLDOWN_S)]
+    stand_in = Restarted(rides.fresh_tap(), random.Random(5), 0.2)
+    assert stand_in.digest(story).events == expected
+
+
+def test_a_saved_end_does_not_end_the_event_that_came_after_it() -> None:
+    before = OpenEvents("store")
+    [first] = before.apply("pack", [Finding("bms_fault_flag", True, 0.0)], COOLDOWN_S)
+    assert before.apply("pack", [Finding("bms_fault_flag", False, 9.0)], COOLDOWN_S) == []
+    later = replace(first, id=f"{first.id}0")
+    again = OpenEvents("store", [later], counter=10)
+    restore(again, save(before))
+    assert again.expire(500.0) == []
+    assert again.all() == (later,)
+    assert again.apply("pack", [Finding("bms_fault_flag", False, 510.0)], COOLDOWN_S) == []
+    [ended] = again.expire(600.0)
+    assert (ended.id, ended.t) == (later.id, 510.0 + COOLDOWN_S)
 
 
 def test_an_end_that_waits_moves_to_the_name_of_the_pack() -> None:

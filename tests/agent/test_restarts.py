@@ -87,9 +87,9 @@ def test_no_story_changes_when_the_checks_are_restarted_between_two_snapshots(
 
 def test_two_packs_a_name_that_is_read_late_and_a_swap_survive_restarts() -> None:
     story: list[BusEvent] = []
-    for step in range(120):
+    for step in range(280):
         t = 100 + step * 0.5
-        story.append(cells_reply(t, *(3600,) * 9, 2700 if step < 80 else 3610 + step))
+        story.append(cells_reply(t, *(3600,) * 9, 2700 if step < 80 else 3610 + step % 90))
         story.append(cells_reply(t, *(3600,) * 6, 2600 + step, address=BMS2))
         story.append(status_reply(t, voltage_v=35.0, current_a=step / 10, soc_pct=50, status=1))
         if step in (30, 90):
