@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "everything on this machine: emulated scooter, agent, broker, ingest, live screen",
     "agent": "the service on the Pi: tap, analyse, store, publish",
     "ingest": "the service at the store: MQTT to InfluxDB or SQLite",
+    "web": "the page: one pack on a Pi, all packs on a server",
     "watch": "live table of what the agent sees now",
     "doctor": "why is nothing coming? wiring, rate, pack asleep, broker, clock, disk, store",
     "diagnose": "what is wrong with a pack, how sure, why, and what to do next",
@@ -49,10 +50,13 @@ _EXTRAS: Final = {
     "msgspec": "ingest",
     "influxdb_client": "ingest",
     "iotcore": "demo",
+    "starlette": "web",
+    "anyio": "web",
+    "uvicorn": "web",
 }
 
 #: Commands that do their work even where nothing can be printed.
-_SERVICES: Final = frozenset({"agent", "ingest"})
+_SERVICES: Final = frozenset({"agent", "ingest", "web"})
 
 
 class _Command(Protocol):

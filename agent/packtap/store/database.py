@@ -322,6 +322,19 @@ class Store:
         with self._reading() as conn:
             return memories.last_pack(conn, place)
 
+    def raised(self, pack: str) -> list[StoredEvent]:
+        """Return what is raised now on a pack, oldest first."""
+        with self._reading() as conn:
+            return list(history.events(conn, pack, only_open=True))
+
+    def next_reading(self, pack: str, t_from: int, t_to: int) -> int | None:
+        """Return a time, UTC milliseconds, before which a range has no reading; None: none at all.
+
+        No later than the first reading of `t_from <= t < t_to`.
+        """
+        with self._reading() as conn:
+            return overview.next_reading(conn, pack, t_from, t_to)
+
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""
         with self._reading() as conn:

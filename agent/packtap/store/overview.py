@@ -17,7 +17,16 @@ from packtap.model import Value
 from packtap.store.records import StoredEvent
 from packtap.store.rollup import SPANS_MS, Summary, add, fold
 
-__all__ = ["Assumed", "History", "PackSummary", "history", "latest", "packs", "recent_events"]
+__all__ = [
+    "Assumed",
+    "History",
+    "PackSummary",
+    "history",
+    "latest",
+    "next_reading",
+    "packs",
+    "recent_events",
+]
 
 #: Bucket widths that a plot may have, milliseconds: those that people read on a clock.
 _WIDTHS_MS: Final = tuple(
@@ -195,6 +204,21 @@ def history(
     channels = {name: _channel([buckets[t].get(name) for t in times]) for name in sorted(names)}
     source = _RAW if span is None else f"{span // 1000} s"
     return History(t_from, t_to, bucket, source, times, channels)
+
+
+def next_reading(conn: sqlite3.Connection, pack: str, t_from: int, t_to: int) -> int | None:
+    """Return a time no later than the first reading of `t_from <= t < t_to`; None: none there."""
+    found = []
+    for origin, offset in _origins(conn, pack, None):
+        row = conn.execute(
+            "SELECT t_first FROM message WHERE kind = 'readings' AND origin = ? AND t_last >= ? "
+            "ORDER BY t_last LIMIT 1",
+            (origin, t_from - offset),
+        ).fetchone()
+        if row is not None:
+            found.append(max(row[0] + offset, t_from))
+    begin = min(found, default=t_to)
+    return begin if begin < t_to else None
 
 
 def recent_events(
