@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the real servers that the tests run against, if one is missing, and says so.
-# Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6).
+# Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6),
+# Chromium for the page and the report.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
@@ -10,6 +11,7 @@ need mosquitto_sub mosquitto-clients
 need influxd influxdb
 need victoria-metrics victoria-metrics
 need nginx nginx-light
+need chromium chromium
 [ -n "$missing" ] || exit 0
 
 install="apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends$missing"

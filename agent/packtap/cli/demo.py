@@ -1,8 +1,8 @@
 """`packtap demo`: the whole chain on this machine, with an emulated scooter.
 
 No hardware, no server, no root: `simulate`, `agent` and `ingest` run as processes of their own,
-exactly as they would on a Pi and a server; the broker is iotcore on a loopback port. The scooter
-is simulated and the screen says so.
+exactly as they would on a Pi and a server, and so does the page; the broker is iotcore on a
+loopback port. The scooter is simulated, and screen and page say so.
 """
 
 import argparse
@@ -33,6 +33,8 @@ _START_S: Final = 30.0
 _DRAIN_S: Final = 15.0
 _EVERY_S: Final = 0.5
 _PR_SET_PDEATHSIG: Final = 1
+
+_SIMULATED: Final = "SIMULATED: this scooter is emulated by packtap demo"
 
 _BROKER = """
 id = 0
@@ -129,6 +131,7 @@ class _Chain:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.now_file = directory / "now.json"
+        self.page = ""
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.began = time.monotonic()
         self.ride_began = self.began
@@ -230,9 +233,10 @@ def _chain(directory: Path, arguments: argparse.Namespace) -> Iterator[_Chain]:
                 config.write_text(text.format(**paths))
                 chain.start(name, name, "--config", str(config))
             _await_first_look(chain)
+            _start_page(chain)
             yield chain
         finally:
-            for name in ("scooter", "agent", "ingest"):
+            for name in ("page", "scooter", "agent", "ingest"):
                 chain.end(name)
 
 
@@ -251,6 +255,13 @@ def _start_scooter(chain: _Chain, arguments: argparse.Namespace) -> dict[str, st
     chain.ride_began = time.monotonic()
     ports: dict[str, str] = json.loads(line)
     return ports
+
+
+def _start_page(chain: _Chain) -> None:
+    port = _free_port()
+    chain.page = f"http://127.0.0.1:{port}/"
+    files = ("--store", str(chain.directory / "agent.db"), "--now", str(chain.now_file))
+    chain.start("page", "web", *files, "--port", str(port), "--notice", _SIMULATED)
 
 
 def _await_first_look(chain: _Chain) -> None:
@@ -307,6 +318,7 @@ def _footer(chain: _Chain, arguments: argparse.Namespace) -> list[str]:
         f"cell 7 begins to fail in {fails_in_s:.0f} s" if fails_in_s > 0 else "cell 7 is failing"
     )
     return [
+        f"the page: {chain.page}",
         f"{chain.stored()} readings have reached the store (broker and ingest on this machine)",
         f"SIMULATED scooter on a ride of {age_s:.0f} s; {story}; Ctrl-C ends it",
     ]
@@ -314,10 +326,17 @@ def _footer(chain: _Chain, arguments: argparse.Namespace) -> list[str]:
 
 def _stream(chain: _Chain, stop: threading.Event, deadline: float | None, *, as_json: bool) -> None:
     known: set[str] = set()
+    if not as_json:
+        print(f"the page: {chain.page}", flush=True)
     while not _over(chain, stop, deadline):
         now = chain.now()
         if now is not None and as_json:
-            print(json.dumps({"simulated": True, "stored": chain.stored(), **now}), flush=True)
+            print(
+                json.dumps(
+                    {"simulated": True, "page": chain.page, "stored": chain.stored(), **now}
+                ),
+                flush=True,
+            )
         elif now is not None:
             for event in now["events"]:
                 if event["id"] not in known:

@@ -195,7 +195,8 @@ def known_hosts(bind: str, more: Iterable[str]) -> set[str]:
 
 def _without_port(host: str) -> str:
     if host.startswith("["):  # an IPv6 address
-        return host[1:].partition("]")[0]
+        name, bracket, _ = host[1:].partition("]")
+        return name if bracket else ""
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
