@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from fake_wire import Read
 from ninebot_bms import Chunk, Observer
 from packtap.analysis.open_events import OpenEvents
-from packtap.emulated_bus import Wires
 from packtap.replaying import replay
-from packtap.ride import RidePlan
+from packtap.simulated.faults import parse_fault
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.tap import Digest, Tap, TapSettings
 
 #: Of the emulated pack.
@@ -24,9 +25,9 @@ def reads(wires: Wires, seconds: float) -> list[Read]:
     return taken
 
 
-def failing(after_s: float, *, cell: int = 7, seed: int = 1) -> RidePlan:
+def failing(after_s: float, *, cell: int = 7, seed: int = 1) -> Plan:
     """Return a ride on which a cell begins to fail."""
-    return RidePlan(seed=seed, failing_cell=cell, fails_after_s=after_s)
+    return Plan(seed=seed, faults=(parse_fault(f"cell_undervoltage:{cell}", after_s),))
 
 
 def fresh_tap(settings: TapSettings | None = None) -> Tap:

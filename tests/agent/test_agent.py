@@ -23,12 +23,13 @@ from ninebot_bms.emulator import RegisterImage
 from packtap.agent import Agent
 from packtap.clock import Clock, boot_ms, utc_ms
 from packtap.config import AgentConfig, LineConfig, MqttConfig, PackConfig, StoreConfig
-from packtap.emulated_bus import EmulatedScooter, Wires
+from packtap.emulated_bus import EmulatedScooter
 from packtap.errors import StoreError
 from packtap.model import Value
 from packtap.now_file import read_now
 from packtap.poller import ANOTHER_MASTER
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.store import Draft, Store
 from packtap.store.room import record_loss
 from packtap.uplink import Uplink
@@ -459,7 +460,7 @@ def test_a_second_agent_on_the_same_port_is_told_who_has_it(
 
 
 def test_on_a_bench_the_agent_asks_and_gets_cells_and_identity(bench: Bench) -> None:
-    scooter = EmulatedScooter(Wires(RidePlan(), is_bench=True))
+    scooter = EmulatedScooter(Wires(Plan(), is_bench=True))
     stop = threading.Event()
     thread = threading.Thread(target=scooter.run, args=(stop,))
     thread.start()
@@ -504,7 +505,7 @@ def test_a_bench_beside_a_live_esc_never_sends_a_byte_and_says_so_once(
 ) -> None:
     pty = bench.adapter.plug()
     ear = Ear(pty)
-    wires = Wires(RidePlan(), dialect, app=False)
+    wires = Wires(Plan(), dialect, app=False)
     is_unplugged, stop = threading.Event(), threading.Event()
 
     def ride() -> None:

@@ -1,6 +1,7 @@
 """The command line as people and scripts use it: help, exit codes, what is printed where."""
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from packtap.cli import COMMANDS, main
 from packtap.clock import boot_id, boot_ms
 from packtap.model import Cause, Severity
 from packtap.now_file import NowFile
+from packtap.simulated.faults import FAULTS
 from presents import document_of, event, present_of
 from recorded import VECTORS
 from rides import failing, reads
@@ -88,7 +90,7 @@ def test_the_version_is_printed(capsys: Printed) -> None:
         (["demo", "--seconds", "soon"], "--seconds"),
         (["demo", "--seconds", "-1"], "'-1' is no time"),
         (["demo", "--seconds", "nan"], "'nan' is no time"),
-        (["demo", "--fail-after", "nan"], "'nan' is no time"),
+        (["demo", "--onset", "nan"], "'nan' is no time"),
         (["simulate", "--seconds", "-1"], "'-1' is no time"),
         (["simulate", "--seconds", "nan"], "'nan' is no time"),
         (["ingest", "--json", "--every", "-5"], "'-5' is no time"),
@@ -283,7 +285,7 @@ def test_a_silent_bms_replayed_is_a_fault_and_the_board_the_first_suspect(capsys
 @pytest.fixture(scope="module")
 def ride(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a recording of an emulated ride on which cell 7 fails."""
-    from packtap.emulated_bus import Wires
+    from packtap.simulated.wires import Wires
 
     path = tmp_path_factory.mktemp("captures") / "ride.log"
     taken = reads(Wires(failing(10.0)), 80)
@@ -527,7 +529,10 @@ def test_a_recording_is_played_without_holding_all_of_it(
     [
         (["--play", "-"], "name a file"),
         (["--cells", "17"], "1-16 cells"),
-        (["--fail-cell", "11"], "no cell 11"),
+        (["--fault", "dead_cell:11"], "no cell 11"),
+        (["--fault", "bad_luck"], "lists them"),
+        (["--fault", "timestamp_anomaly"], "add --out"),
+        (["--out", "/no/such/folder/x.log"], "cannot be written"),
         (["--soc", "140"], "0-100 %"),
         (["--play", "absent.log"], "no such file"),
     ],
@@ -541,16 +546,50 @@ def test_a_simulation_that_cannot_be_is_one_line_and_exits_2(
     assert errors.count("\n") == 1
 
 
+def test_a_simulated_capture_says_so_and_is_replayed(tmp_path: Path, capsys: Printed) -> None:
+    capture = tmp_path / "dead.log.gz"
+    options = ["--fault", "dead_cell:3:0.8", "--seconds", "100", "--out", str(capture)]
+    assert main(["simulate", "--json", *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["simulated"] is True
+    assert told["onsets_s"] == [60.0]
+    with gzip.open(capture, "rt") as file:
+        first, *lines = file.readlines()
+    assert first.startswith("# simulated by packtap")
+    assert len(lines) == told["chunks"] > 100
+    code, events, errors = replayed(capsys, "--json", str(capture))
+    assert (code, errors) == (1, "")
+    assert ("dead_cell", 3) in {(event.get("kind"), event.get("cell")) for event in events}
+
+
+def test_the_same_seed_writes_the_same_capture(tmp_path: Path) -> None:
+    texts = []
+    for name in ("one.log", "two.log"):
+        words = ["simulate", "--seed", "5", "--seconds", "20", "--out", str(tmp_path / name)]
+        assert main(words) == 0
+        texts.append((tmp_path / name).read_text())
+    assert texts[0] == texts[1]
+
+
+def test_the_faults_are_listed_from_their_rows(capsys: Printed) -> None:
+    assert main(["simulate", "--fault", "help"]) == 0
+    printed = capsys.readouterr().out
+    for row in FAULTS.values():
+        assert row.name in printed
+        assert row.what in printed
+    assert main(["simulate", "--fault", "help", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == list(FAULTS)
+
+
 # demo: the whole chain.
 
 
 def test_a_demo_in_which_nothing_was_raised_says_why() -> None:
     from packtap.cli.demo import nothing_raised
 
-    assert "shorter than the time to the fault" in nothing_raised(rode_s=10, fails_after_s=60)
-    assert nothing_raised(rode_s=10, fails_after_s=3) == (
-        "nothing yet: cell 7 had not passed a limit"
-    )
+    assert "shorter than the time to the fault" in nothing_raised(rode_s=10, onset_s=60)
+    assert nothing_raised(rode_s=10, onset_s=3) == ("nothing yet: the fault has not passed a limit")
 
 
 def family(marker: str) -> list[int]:
@@ -579,7 +618,7 @@ def test_the_demo_finds_the_failing_cell_loses_nothing_and_leaves_nobody_behind(
     tmp_path: Path,
 ) -> None:
     done = packtap(
-        *("demo", "--seconds", "45", "--fail-after", "3", "--seed", "424201", "--json"),
+        *("demo", "--seconds", "45", "--onset", "3", "--seed", "424201", "--json"),
         *("--keep", str(tmp_path / "kept")),
     )
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ ROOTS = {
 #: What can build a frame that is no read request.
 ENCODERS = ("ninebot_bms._encoding", "ninebot_bms.emulator", "ninebot_bms.emulated_esc")
 #: Who may: the emulation, which writes to pseudo-terminals of its own only.
-EMULATION = {"ninebot_bms.emulator", "ninebot_bms.emulated_esc", "packtap.emulated_bus"}
+EMULATION = {"ninebot_bms.emulator", "ninebot_bms.emulated_esc", "packtap.simulated.wires"}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

@@ -14,9 +14,9 @@ from ninebot_bms.emulator import RegisterImage
 from ninebot_bms.registers import Block
 from packtap.analysis.open_events import OpenEvents
 from packtap.config import PackConfig
-from packtap.emulated_bus import Wires
 from packtap.model import EventState, Severity, Value
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.tap import Digest, Tap, TapSettings, pack_name
 from recorded import RECORDED_FRAMES, recording
 
@@ -127,7 +127,7 @@ def test_the_failing_cell_of_a_ride_is_raised_by_its_number_and_no_other(
 
 
 def test_snapshots_are_at_most_five_a_second_and_their_times_rise() -> None:
-    digest = rides.replayed(rides.reads(Wires(RidePlan()), 30))
+    digest = rides.replayed(rides.reads(Wires(Plan()), 30))
     times = [snapshot.t for _, snapshot in digest.snapshots if snapshot.t is not None]
     assert len(times) == len(digest.snapshots)
     assert times == sorted(set(times))
@@ -135,13 +135,13 @@ def test_snapshots_are_at_most_five_a_second_and_their_times_rise() -> None:
 
 
 def test_a_bus_without_an_app_shows_no_cells() -> None:
-    digest = rides.replayed(rides.reads(Wires(RidePlan(), app=False), 10))
+    digest = rides.replayed(rides.reads(Wires(Plan(), app=False), 10))
     assert "voltage_v" in values_ever(digest)
     assert "cell_voltages_mv" not in values_ever(digest)
 
 
 def test_nothing_fresh_is_lost_between_snapshots() -> None:
-    taken = rides.reads(Wires(RidePlan()), 30)
+    taken = rides.reads(Wires(Plan()), 30)
     cells_read = [data for _, line, data in taken if line == "bms" and data[5:6] == b"\x40"]
     digest = rides.replayed(taken)
     fresh = [s for _, s in digest.snapshots if "cell_voltages_mv" in s.fresh]
@@ -230,14 +230,14 @@ def test_blocks_further_apart_than_a_poll_are_never_one_snapshot() -> None:
 
 
 def test_input_without_times_gives_every_block_as_a_snapshot_without_time() -> None:
-    digest = rides.replayed(untimed(rides.reads(Wires(RidePlan()), 5)))
+    digest = rides.replayed(untimed(rides.reads(Wires(Plan()), 5)))
     assert digest.snapshots
     assert {snapshot.t for _, snapshot in digest.snapshots} == {None}
     assert digest.events == []
 
 
 def test_a_recorder_clock_that_runs_back_silences_nothing() -> None:
-    taken = rides.reads(Wires(RidePlan()), 10)
+    taken = rides.reads(Wires(Plan()), 10)
     stepped: list[Read] = [
         (t - 1000.0 if t is not None and t > 5 else t, line, data) for t, line, data in taken
     ]

@@ -14,11 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from packtap.batch import Batch, reading_of
-from packtap.emulated_bus import Wires
 from packtap.ingest.decode import decode
 from packtap.model import Reading
 from packtap.points import line_protocol, points_of
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.store import Draft, Queued, Store
 from packtap.tap import Digest
 from rides import reads, replayed
@@ -80,7 +80,7 @@ def commit(path: Path, batches: Sequence[Draft]) -> list[Queued]:
 
 
 def main() -> None:
-    taken = reads(Wires(RidePlan(seed=1)), SECONDS)
+    taken = reads(Wires(Plan(seed=1)), SECONDS)
     digest = replayed(taken)
     batches = drafts(digest)
     readings = sum(len(each.times_ms) for each in batches)

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from packtap.emulated_bus import EmulatedScooter, PtyLine, Wires
+from packtap.emulated_bus import EmulatedScooter, PtyLine
 from packtap.model import Value
+from packtap.simulated.wires import Wires
 from packtap.store import Store, StoredReading
 from system.process import HOST, Server, ServerError, eventually, running
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from packtap.emulated_bus import Wires
-from packtap.ride import RidePlan
+from packtap.simulated.faults import parse_fault
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.store import Store
 from system.chain import (
     Adapter,
@@ -298,7 +299,8 @@ class _Chain:
 
 @contextmanager
 def _chain(folder: Path, broker: Mosquitto, seed: int, url: str | None = None) -> Iterator[_Chain]:
-    plan = RidePlan(seed=seed, soc_pct=45.0, failing_cell=1 + seed % 10, fails_after_s=4.0)
+    fault = parse_fault(f"cell_undervoltage:{1 + seed % 10}", 4.0)
+    plan = Plan(seed=seed, soc_pct=45.0, faults=(fault,))
     with (
         adapters(folder, "esc", "bms") as lines,
         running_ingest(folder, broker.port, url) as ingest,

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from ninebot_bms import Chunk, Dialect
-from packtap.emulated_bus import Wires, play
-from packtap.ride import RidePlan
+from packtap.emulated_bus import play
+from packtap.simulated.faults import parse_fault
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.store import StoredReading
 from recorded import recording
 from system.chain import (
@@ -43,7 +45,7 @@ from system.chain_stores import (
 from system.servers import InfluxDB, Mosquitto, V2Shim, VictoriaMetrics, eventually
 
 #: A pack that is not full, and a cell that is empty some 15 s after it has begun to fail.
-FAILING = RidePlan(soc_pct=40.0, seed=7, failing_cell=4, fails_after_s=2.0)
+FAILING = Plan(soc_pct=40.0, seed=7, faults=(parse_fault("cell_undervoltage:4", 2.0),))
 TYPES = {float: "float", int: "integer", str: "string"}
 
 
@@ -158,7 +160,7 @@ def test_cells_and_identity_of_a_pack_on_the_bench_reach_influxdb(
         adapters(tmp_path, "bms") as lines,
         chain(tmp_path, lines, mosquitto, v2_shim.url, mode="bench") as (agent, ingest),
     ):
-        with scooter(Wires(RidePlan(seed=3), dialect, is_bench=True), lines):
+        with scooter(Wires(Plan(seed=3), dialect, is_bench=True), lines):
             eventually(lambda: len(rows_of_cells(committed(agent.store))) >= 50, "5 reads of cells")
             eventually(
                 lambda: any("serial" in one.values for one in committed(agent.store)), "the serial"

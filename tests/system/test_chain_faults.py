@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from packtap.emulated_bus import Wires
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from system.chain import (
     AgentProcess,
     adapters,
@@ -56,7 +56,7 @@ def test_sigterm_ends_the_agent_within_5_s_with_every_reading_saved(
     with (
         adapters(tmp_path, "esc", "bms") as lines,
         running_agent(tmp_path, lines, mosquitto.port, flush_s=300) as agent,
-        scooter(Wires(RidePlan()), lines),
+        scooter(Wires(Plan()), lines),
     ):
         eventually(lambda: readings_told(agent) >= 10, "ten readings")
         if trouble == "broker gone":
@@ -80,7 +80,7 @@ def test_agent_that_starts_without_a_broker_keeps_everything_until_there_is_one(
         adapters(tmp_path, "esc", "bms") as lines,
         running_agent(tmp_path, lines, mosquitto.port) as agent,
     ):
-        with scooter(Wires(RidePlan()), lines):
+        with scooter(Wires(Plan()), lines):
             eventually(lambda: len(committed(agent.store)) >= 30, "thirty readings in the store")
         assert agent.waiting() > 0
         mosquitto.restart()
@@ -104,7 +104,7 @@ def test_port_that_is_unplugged_and_comes_back_as_another_terminal_goes_on_by_it
         running_agent(tmp_path, lines, mosquitto.port) as agent,
     ):
         pid, before = agent.pid, lines["bms"].port.readlink()
-        with scooter(Wires(RidePlan()), lines):
+        with scooter(Wires(Plan()), lines):
             eventually(lambda: len(committed(agent.store)) >= 5, "five readings")
             lines["bms"].unplug()
             eventually(lambda: not agent.listens(), "the agent's word that the line is down")

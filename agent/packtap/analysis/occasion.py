@@ -21,9 +21,11 @@ _QUIET_A: Final = 0.3
 #: The ESC's request: six words from 0x30.
 _STATE_INDEX: Final = 0x30
 _CELL_INDEX: Final = 0x40
-#: A laptop reads the limit maps and health (0x36-0x3B) in every round; an app reads 0x36 alone.
+#: A laptop reads the limit maps and health (0x36-0x3B) in every round; an app reads 0x36 alone, or
+#: the whole of it now and then.
 _MAP_INDEX: Final = 0x36
 _MAP_WORDS: Final = 6
+_MOST_ROUNDS: Final = 0.75
 #: Without them, so many replies show the pattern.
 _TELLING: Final = 20
 #: Replies with the state per reply with cells: 1 on the bench, 2 to 10 on a scooter.
@@ -59,7 +61,9 @@ class Occasion:
         # lost, and at the start of a round one is ahead of the other.
         if self._states > _MOST_STATES * self._cells + _AHEAD:
             return False
-        return self._maps > 0 or self._states + self._cells >= _TELLING
+        if self._maps:
+            return self._maps >= _MOST_ROUNDS * self._cells - _AHEAD
+        return self._states + self._cells >= _TELLING
 
     @property
     def is_rested(self) -> bool:

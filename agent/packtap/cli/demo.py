@@ -33,6 +33,7 @@ _START_S: Final = 30.0
 _DRAIN_S: Final = 15.0
 _EVERY_S: Final = 0.5
 _PR_SET_PDEATHSIG: Final = 1
+_FAULT: Final = "cell_undervoltage:7"
 
 _SIMULATED: Final = "SIMULATED: this scooter is emulated by packtap demo"
 
@@ -94,11 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one object a second, no screen")
     parser.add_argument(
-        "--fail-after",
-        type=delay,
-        default=60.0,
-        metavar="S",
-        help="when cell 7 of the emulated pack begins to fail, default 60",
+        "--fault",
+        action="append",
+        metavar="KIND[:CELL][:SEVERITY]",
+        help=f"what goes wrong, as for simulate; default {_FAULT}",
+    )
+    parser.add_argument(
+        "--onset", type=delay, default=60.0, metavar="S", help="when it begins, default 60"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the emulated ride, default 1")
     parser.add_argument(
@@ -244,7 +247,8 @@ def _start_scooter(chain: _Chain, arguments: argparse.Namespace) -> dict[str, st
     child = chain.start(
         "scooter",
         *("simulate", "--json", "--seed", str(arguments.seed)),
-        *("--fail-cell", "7", "--fail-after", str(arguments.fail_after)),
+        *("--onset", str(arguments.onset), "--story", "ride"),
+        *(word for fault in _faults(arguments) for word in ("--fault", fault)),
     )
     if child.stdout is None:
         raise PacktapError("the emulated scooter has no output")
@@ -262,6 +266,10 @@ def _start_page(chain: _Chain) -> None:
     chain.page = f"http://127.0.0.1:{port}/"
     files = ("--store", str(chain.directory / "agent.db"), "--now", str(chain.now_file))
     chain.start("page", "web", *files, "--port", str(port), "--notice", _SIMULATED)
+
+
+def _faults(arguments: argparse.Namespace) -> list[str]:
+    return arguments.fault or [_FAULT]
 
 
 def _await_first_look(chain: _Chain) -> None:
@@ -313,10 +321,8 @@ def _show(chain: _Chain, stop: threading.Event, arguments: argparse.Namespace) -
 
 def _footer(chain: _Chain, arguments: argparse.Namespace) -> list[str]:
     age_s = time.monotonic() - chain.began
-    fails_in_s = arguments.fail_after - age_s
-    story = (
-        f"cell 7 begins to fail in {fails_in_s:.0f} s" if fails_in_s > 0 else "cell 7 is failing"
-    )
+    wrong, begins_in_s = ", ".join(_faults(arguments)), arguments.onset - age_s
+    story = f"{wrong} begins in {begins_in_s:.0f} s" if begins_in_s > 0 else f"{wrong} has begun"
     return [
         f"the page: {chain.page}",
         f"{chain.stored()} readings have reached the store (broker and ingest on this machine)",
@@ -377,12 +383,12 @@ def _summary(chain: _Chain, arguments: argparse.Namespace) -> int:
         for event in events:
             print(f"  {event.severity}: {event.text}")
         if not events:
-            print(f"  {nothing_raised(chain.rode_s, arguments.fail_after)}")
+            print(f"  {nothing_raised(chain.rode_s, arguments.onset)}")
     return EXIT_FINE if taken and lost == 0 else EXIT_FAULT
 
 
-def nothing_raised(rode_s: float, fails_after_s: float) -> str:
+def nothing_raised(rode_s: float, onset_s: float) -> str:
     """Say why nothing was raised."""
-    if rode_s < fails_after_s:
+    if rode_s < onset_s:
         return "nothing (the ride was shorter than the time to the fault)"
-    return "nothing yet: cell 7 had not passed a limit"
+    return "nothing yet: the fault has not passed a limit"

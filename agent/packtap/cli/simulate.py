@@ -1,20 +1,48 @@
-"""`packtap simulate`: an emulated scooter, or a recording, on pseudo-terminals."""
+"""`packtap simulate`: an emulated scooter with chosen faults, on pseudo-terminals or as a capture.
+
+Simulated, and called so: on the screen, and in the first line of a capture.
+"""
 
 import argparse
+import gzip
 import json
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final, TextIO
 
+from ninebot_bms import Dialect
+from ninebot_bms.capture_lines import format_chunk
 from packtap.cli import EXIT_FINE, EXIT_USAGE
-from packtap.cli.arguments import duration
+from packtap.cli.arguments import delay, duration
 from packtap.errors import CaptureError
 from packtap.inputs import STANDARD_INPUT, open_capture
-from packtap.ride import RidePlan
+from packtap.simulated.day import STORIES
+from packtap.simulated.faults import FAULTS, Fault, parse_fault
+from packtap.simulated.recording import Recorder
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
+
+_HELP: Final = "help"
+_REDRAW_S: Final = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:CELL][:SEVERITY]",
+        help="what is wrong, severity 0-1, default 0.5; again for another one; help lists them",
+    )
+    parser.add_argument("--onset", type=delay, metavar="S", help="when faults begin")
+    parser.add_argument(
+        "--story", choices=tuple(STORIES), help="default: what the fault needs, else ride"
+    )
     parser.add_argument("--dialect", choices=("xiaomi", "ninebot"), default="xiaomi")
     parser.add_argument(
         "--bench",
@@ -28,14 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cells", type=int, default=10, metavar="N", help="1-16, default 10")
     parser.add_argument(
-        "--soc", type=float, default=72.0, metavar="PCT", help="charge at the start"
+        "--soc", type=float, metavar="PCT", help="charge at the start (default: by the story)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of rider and cells, default 1")
-    parser.add_argument("--fail-cell", type=int, metavar="CELL", help="a cell that fails")
     parser.add_argument(
-        "--fail-after", type=float, default=60.0, metavar="S", help="when, default 60"
+        "--seconds", type=duration, metavar="S", help="stop after this long (default with --out: "
+        "by the story)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="CAPTURE",
+        help="write a capture, faster than real time, instead of opening ports (.gz: packed)",
     )
-    parser.add_argument("--seconds", type=duration, metavar="S", help="stop after this long")
     parser.add_argument(
         "--play", metavar="CAPTURE", help="play a recording instead, with its own timing"
     )
@@ -43,15 +76,142 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the ports, then emulate until interrupted."""
+    """Print the ports, then emulate until interrupted; or write a capture."""
+    if _HELP in arguments.fault:
+        _print_faults(as_json=arguments.json)
+        return EXIT_FINE
     try:
-        from packtap.emulated_bus import EmulatedScooter, PtyLine, Wires, play
+        plan = _plan(arguments)
+    except ValueError as error:
+        print(f"packtap: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if arguments.out is not None:
+        return _write(plan, arguments)
+    return _open_ports(plan, arguments)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Return what the options ask for.
+
+    Raises:
+        ValueError: that cannot be.
+    """
+    faults = tuple(parse_fault(text, arguments.onset) for text in arguments.fault)
+    row = faults[0].row if faults else None
+    story = arguments.story or (row.story if row is not None else "ride")
+    soc_pct = arguments.soc
+    if soc_pct is None and row is not None and story == row.story:
+        soc_pct = row.soc_pct
+    if arguments.out is None:
+        for fault in faults:
+            if fault.row.capture_only:
+                raise ValueError(f"{fault.row.name} shows in a capture only: add --out CAPTURE")
+    return Plan(
+        cells=arguments.cells, soc_pct=soc_pct, seed=arguments.seed, story=story, faults=faults
+    )
+
+
+def _seconds(plan: Plan, faults: tuple[Fault, ...]) -> float:
+    """Return how much of the story shows what was asked for."""
+    story_s = STORIES[plan.story].seconds
+    needed = [fault.row.seconds or story_s for fault in faults if fault.row.story == plan.story]
+    return max(needed, default=story_s)
+
+
+def _write(plan: Plan, arguments: argparse.Namespace) -> int:
+    wires = Wires(plan, Dialect(arguments.dialect), app=not arguments.no_app)
+    seconds = arguments.seconds or _seconds(plan, plan.faults)
+    recorder = Recorder(seed=plan.seed)
+    progress = _Progress(sys.stderr, seconds)
+    chunks = 0
+    with _opened(arguments.out) as file:
+        file.write(f"# simulated by packtap, no real scooter: {_told(plan, seconds)}\n")
+        for chunk in recorder.record(wires, seconds):
+            file.write(f"{format_chunk(chunk)}\n")
+            chunks += 1
+            progress.show(wires.scooter.now)
+    progress.clear()
+    told = {"simulated": True, "capture": str(arguments.out), "seconds": seconds, "chunks": chunks}
+    if arguments.json:
+        print(json.dumps({**told, "onsets_s": [fault.onset_s for fault in plan.faults]}))
+    else:
+        print(
+            f"{arguments.out}: {chunks} chunks, {seconds:.0f} s, simulated: {_told(plan, seconds)}"
+        )
+    return EXIT_FINE
+
+
+def _told(plan: Plan, seconds: float) -> str:
+    wrong = ", ".join(
+        f"{fault.row.name}"
+        f"{f' at cell {fault.place(plan.cells)}' if fault.row.per_cell else ''}"
+        f"{f' ({fault.value:.4g} {fault.row.unit})' if fault.row.unit else ''}"
+        f" from {fault.onset_s:.0f} s"
+        for fault in plan.faults
+    )
+    return f"{plan.story}, {plan.cells} cells, seed {plan.seed}, {seconds:.0f} s; " + (
+        wrong or "nothing is wrong"
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with (
+            gzip.open(path, "wt", encoding="ascii")
+            if path.suffix == ".gz"
+            else path.open("w", encoding="ascii")
+        ) as file:
+            yield file
+    except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+        raise CaptureError(f"{path} cannot be written: {error.strerror}") from error
+
+
+class _Progress:
+    """Says on a terminal how far a long simulation is; silent elsewhere."""
+
+    def __init__(self, out: TextIO, seconds: float) -> None:
+        self._out = out if out.isatty() else None
+        self._seconds = seconds
+        self._next = time.monotonic() + _REDRAW_S
+
+    def show(self, now: float) -> None:
+        if self._out is not None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _REDRAW_S
+            self._out.write(f"\rsimulated {now:8.0f} of {self._seconds:.0f} s")
+            self._out.flush()
+
+    def clear(self) -> None:
+        if self._out is not None:
+            self._out.write("\r" + " " * 40 + "\r")
+
+
+def _print_faults(*, as_json: bool) -> None:
+    for row in FAULTS.values():
+        if as_json:
+            print(json.dumps({
+                "name": row.name, "what": row.what, "unit": row.unit, "mild": row.mild,
+                "severe": row.severe, "story": row.story, "per_cell": row.per_cell,
+                "onset_s": row.onset_s,
+            }))  # fmt: skip
+            continue
+        cell = "[:CELL]" if row.per_cell else ""
+        severity = "[:SEVERITY]" if row.mild != row.severe else ""
+        span = f"; {row.mild:g} to {row.severe:g} {row.unit}" if row.unit else ""
+        print(f"{row.name}{cell}{severity}\n    {row.what}{span}; story {row.story}")
+
+
+def _open_ports(plan: Plan, arguments: argparse.Namespace) -> int:
+    try:
+        from packtap.emulated_bus import EmulatedScooter, PtyLine, play
     except ModuleNotFoundError as error:
         if error.name not in ("termios", "tty", "pty"):
             raise
-        print("packtap: simulate needs pseudo-terminals (Linux, macOS)", file=sys.stderr)
+        print(
+            "packtap: simulate needs pseudo-terminals (Linux, macOS); --out writes a capture",
+            file=sys.stderr,
+        )
         return EXIT_USAGE
-    from ninebot_bms import Dialect
     from packtap.cli.agent import stop_on_signals
 
     stop = stop_on_signals()
@@ -65,25 +225,9 @@ def run(arguments: argparse.Namespace) -> int:
         with open_capture(arguments.play) as capture:
             play(capture, lines, stop)
         return EXIT_FINE
-    try:
-        plan = RidePlan(
-            cells=arguments.cells,
-            soc_pct=arguments.soc,
-            seed=arguments.seed,
-            failing_cell=arguments.fail_cell,
-            fails_after_s=arguments.fail_after,
-        )
-    except ValueError as error:
-        print(f"packtap: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    scooter = EmulatedScooter(
-        Wires(
-            plan,
-            Dialect(arguments.dialect),
-            is_bench=arguments.bench,
-            app=not arguments.no_app,
-        )
-    )
+    is_bench = arguments.bench or plan.story.startswith("bench")
+    wires = Wires(plan, Dialect(arguments.dialect), is_bench=is_bench, app=not arguments.no_app)
+    scooter = EmulatedScooter(wires)
     _print_ports(scooter.lines, as_json=arguments.json)
     scooter.run(stop)
     return EXIT_FINE
@@ -103,7 +247,7 @@ def _lines_of(recording: str) -> list[str]:
     return sorted(names)
 
 
-def _print_ports(lines: dict[str, "PtyLine"], *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _print_ports(lines: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({name: line.path for name, line in lines.items()}), flush=True)
         return
