@@ -17,11 +17,12 @@ from packtap.analysis.defects import DEFECTS
 from packtap.analysis.remedies import REMEDIES, TITLES
 from packtap.cli import main
 from packtap.config import load_prices
-from packtap.emulated_bus import EmulatedScooter, Wires
+from packtap.emulated_bus import EmulatedScooter
 from packtap.errors import ConfigError
 from packtap.model import Cause
 from packtap.report.case import percentages
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from recorded import VECTORS
 from serial_ends import Pty, wait_until
 
@@ -198,7 +199,7 @@ def test_it_runs_without_modules_that_only_posix_has(tmp_path: Path) -> None:
 @pytest.fixture
 def bench() -> Iterator[str]:
     """A pack alone on the bench; its port."""
-    scooter = EmulatedScooter(Wires(RidePlan(seed=3), is_bench=True))
+    scooter = EmulatedScooter(Wires(Plan(seed=3), is_bench=True))
     stop = threading.Event()
     thread = threading.Thread(target=scooter.run, args=(stop,))
     thread.start()

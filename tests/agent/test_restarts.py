@@ -25,10 +25,10 @@ from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.saved_state import left_out, restore, save
 from packtap.config import PackConfig
-from packtap.emulated_bus import Wires
 from packtap.errors import StateError
 from packtap.model import Event, EventState
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.tap import PackChecks, Tap, TapSettings
 from recorded import VECTORS
 from restarts import Restarted, recorded, restarted, told
@@ -236,7 +236,7 @@ def test_frames_that_restarts_cut_in_two_are_no_noise() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sound_ride_with_many_real_restarts_raises_nothing(seed: int) -> None:
     chance = random.Random(seed)
-    taken = rides.reads(Wires(RidePlan(seed=seed)), 240.0)
+    taken = rides.reads(Wires(Plan(seed=seed)), 240.0)
     tap, observer = rides.fresh_tap(), Observer(lines=("esc", "bms"))
     next_s, back_s, restarts, events = 5.0, 0.0, 0, list[Event]()
     for t, line, data in taken:

@@ -18,9 +18,9 @@ from agent.test_tap import cells_reply
 from packtap import resuming
 from packtap.analysis.open_events import OpenEvents
 from packtap.config import PackConfig
-from packtap.emulated_bus import Wires
 from packtap.resuming import Resumption, state_path
-from packtap.ride import RidePlan
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
 from packtap.tap import Tap, TapSettings
 
 SETTINGS = TapSettings(unknown_pack="unknown-pi-a")
@@ -229,6 +229,6 @@ def test_it_is_kept_every_ten_seconds(tmp_path: Path) -> None:
 def test_the_file_of_a_long_ride_is_far_below_its_bound(tmp_path: Path) -> None:
     path = tmp_path / "a.state"
     tap = rides.fresh_tap(SETTINGS)
-    rides.replayed(rides.reads(Wires(RidePlan(cells=16)), 120.0), tap)
+    rides.replayed(rides.reads(Wires(Plan(cells=16)), 120.0), tap)
     resumption(path).save(tap, 120.0)
     assert 5_000 < path.stat().st_size < 100_000
