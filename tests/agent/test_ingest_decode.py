@@ -137,7 +137,10 @@ def test_unknown_keys_and_columns_of_a_newer_agent_are_taken() -> None:
     assert decoded.message.columns == {"of_tomorrow": [1.5, "x"]}
 
 
-@pytest.mark.parametrize("kind", ["status", "pack", "state", "state/bms2", "diagnosis"])
+_UNSTORED = ["status", "pack", "state", "state/bms2", "diagnosis", "doctor"]
+
+
+@pytest.mark.parametrize("kind", _UNSTORED)
 @pytest.mark.parametrize("payload", [b"", b'{"status":"online"}', b"\xff\x00"])
 def test_kinds_that_are_not_stored_are_taken_whatever_they_hold(kind: str, payload: bytes) -> None:
     assert decode(f"packtap/v1/workshop/tap-01/main/{kind}", payload, NOW) is None

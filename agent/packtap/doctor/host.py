@@ -11,7 +11,14 @@ from packtap.doctor.findings import Check, failed, not_tried, passed
 from packtap.errors import StoreError
 from packtap.store import Store
 
-__all__ = ["HOST_CHECKS", "clock_check", "host_checks", "room_check", "untried_host_checks"]
+__all__ = [
+    "HOST_CHECKS",
+    "buffer_check",
+    "clock_check",
+    "host_checks",
+    "room_check",
+    "untried_host_checks",
+]
 
 #: Names of the checks, in order.
 HOST_CHECKS: Final = ("clock", "disk", "buffer")
@@ -32,7 +39,7 @@ def host_checks(config: AgentConfig, clock: Clock | None = None) -> list[Check]:
     return [
         clock_check(clock or Clock(config.clock), config.clock),
         room_check(store.path, store.max_bytes, "store.max_mb"),
-        _buffer(store),
+        buffer_check(store),
     ]
 
 
@@ -82,7 +89,7 @@ def room_check(path: Path, bound_bytes: int, key: str) -> Check:
     )
 
 
-def _buffer(store: StoreConfig) -> Check:
+def buffer_check(store: StoreConfig) -> Check:
     """Return how many hours of readings fit while the broker is away."""
     try:
         with Store.open_read_only(store.path) as opened:

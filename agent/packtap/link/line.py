@@ -191,11 +191,11 @@ def _port_errors() -> tuple[type[Exception], ...]:
         ValueError,
         OverflowError,
     )
-    if os.name == "posix":
+    try:
         import termios
-
-        errors += (termios.error,)
-    return errors
+    except ModuleNotFoundError:
+        return errors  # a system without it has no such error either
+    return (*errors, termios.error)
 
 
 def _keep_alive(port: serial.Serial) -> None:
