@@ -182,6 +182,18 @@ def test_the_pace_of_the_polls_changes_nothing(name: str, step_s: float) -> None
     assert expected in found(day(fresh(pack, step_s=step_s)))
 
 
+def noisy(seed: int) -> Callable[[float, list[float]], list[float]]:
+    """A board whose readings scatter by 2 mV each way, more than a sound one's."""
+    noise = random.Random(seed)
+    return lambda _t, cells_mv: [mv + noise.uniform(-2.5, 2.5) for mv in cells_mv]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_noisy_board_is_no_leaking_cell(seed: int) -> None:
+    pack = Pack(soc_pct=60.0, step_s=4.0, spoil=noisy(seed))
+    assert found(pack.park(48)) == set()
+
+
 def mirrored(each: Snapshot) -> Snapshot:
     cells = each.values["cell_voltages_mv"]
     assert isinstance(cells, tuple)

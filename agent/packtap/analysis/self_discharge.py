@@ -7,6 +7,7 @@ bursts hours apart are compared. The first hour after load is left out (relaxati
 which the balancer bleeds a cell starts anew without it. Source: events.md section 7 (3).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,14 +22,18 @@ __all__ = ["SelfDischargeCheck", "SelfDischargeLimits"]
 _MIN_CELLS: Final = 3
 _BURST_S: Final = 600.0
 _MIN_READINGS: Final = 2
+#: Sound cells flicker by 1 mV at most, which is no better known than this.
+_FLICKER_PCT: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class SelfDischargeLimits:
     """Loss of charge of one cell against the others, at rest.
 
-    A burst's mean is good to 0.5 mV, 0.05 points; 0.6 points are twelve times that, 0.35 points
-    three bursts in a row are seven times.
+    With cells that flicker by 1 mV a burst's mean is good to 0.5 mV, 0.05 points; 0.6 points are
+    twelve times that, 0.35 points three bursts in a row are seven times. A noisier board is judged
+    by its own noise: a loss must be `errors` standard errors of the two means, since ten cells in
+    fifty bursts a day have many chances to err.
     """
 
     settled_s: float = 3600.0
@@ -37,17 +42,19 @@ class SelfDischargeLimits:
     steady_loss_pct: float = 0.35
     rate_pct_per_h: float = of_pack("self_discharge_pct_per_h")
     outlier: float = 5.0
+    errors: float = 5.0
     knee_mv: float = 3350.0
 
 
 class _Burst:
-    """Mean deviation of every cell over a stretch of readings."""
+    """Mean deviation of every cell over a stretch of readings, and how much readings scatter."""
 
-    __slots__ = ("_sums", "_t_sum", "readings", "started")
+    __slots__ = ("_squares", "_sums", "_t_sum", "readings", "started")
 
     def __init__(self, t: float) -> None:
         self.started = t
         self._sums: dict[int, float] = {}
+        self._squares: dict[int, float] = {}
         self._t_sum = 0.0
         self.readings = 0
 
@@ -56,6 +63,7 @@ class _Burst:
         self._t_sum += t - self.started
         for cell, pct in deviations.items():
             self._sums[cell] = self._sums.get(cell, 0.0) + pct
+            self._squares[cell] = self._squares.get(cell, 0.0) + pct * pct
 
     @property
     def t(self) -> float:
@@ -65,6 +73,15 @@ class _Burst:
     def means(self) -> dict[int, float]:
         """Mean deviation by cell, points of charge."""
         return {cell: total / self.readings for cell, total in self._sums.items()}
+
+    def scatter(self) -> tuple[float, int]:
+        """Sum of the squared distances from the means, and its degrees of freedom, all cells."""
+        means = self.means()
+        total = sum(
+            max(0.0, square - self.readings * means[cell] ** 2)
+            for cell, square in self._squares.items()
+        )
+        return total, (self.readings - 1) * len(means)
 
 
 class SelfDischargeCheck:
@@ -129,12 +146,13 @@ class SelfDischargeCheck:
         self.judged.add("self_discharge_cell")
         losses = _losses(anchor, burst)
         usual = middle([abs(loss) for loss in losses.values()])
+        least = max(limits.outlier * usual, limits.errors * _error(anchor, burst))
         for cell, loss in losses.items():
             rate = loss / apart_s * 3600
             before = self._before.get(cell, 0.0)
             is_steady = before >= limits.steady_loss_pct / 2 and loss > before
             needed = limits.steady_loss_pct if is_steady else limits.loss_pct
-            if loss >= needed and rate >= limits.rate_pct_per_h and loss > limits.outlier * usual:
+            if loss >= needed and rate >= limits.rate_pct_per_h and loss > least:
                 yield Finding(
                     "self_discharge_cell",
                     True,
@@ -143,6 +161,13 @@ class SelfDischargeCheck:
                     round(rate, 2),
                     limits.rate_pct_per_h,
                 )
+
+
+def _error(anchor: _Burst, burst: _Burst) -> float:
+    """Return the standard error of a difference between the means of two bursts, points."""
+    (total, freedom), (more, further) = anchor.scatter(), burst.scatter()
+    variance = max(_FLICKER_PCT**2, (total + more) / max(1, freedom + further))
+    return math.sqrt(variance * (1 / anchor.readings + 1 / burst.readings))
 
 
 def _losses(anchor: _Burst, burst: _Burst) -> dict[int, float]:
