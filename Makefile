@@ -37,6 +37,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_framer.py
 	$(BIN)/python tests/bench/bench_path.py
 	$(BIN)/python tests/bench/bench_checks.py
+	$(BIN)/python tests/bench/bench_web.py
 
 score: $(VENV)/.dev
 	-$(BIN)/python tests/score.py $(SCENARIOS) > tests/SCORE.md

@@ -169,7 +169,7 @@ export class History {
     this.askedAt = performance.now();
     for (const button of this.ranges.children) button.setAttribute("aria-pressed", String(!this.zoom && Number(button.dataset.ms) === this.span));
     const [from, to] = this.range();
-    const points = Math.min(1000, Math.max(200, Math.round(this.frame.clientWidth)));
+    const points = Math.min(1000, Math.max(400, Math.round(this.frame.clientWidth * devicePixelRatio)));
     try {
       const [plot, events] = await Promise.all([
         ask("api/history", { ...this.key, from, to, points }, { signal: asking.signal }),
