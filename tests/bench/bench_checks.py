@@ -1,10 +1,12 @@
 """What the checks cost: run `PYTHONPATH=tests python tests/bench/bench_checks.py` by hand.
 
 Microseconds for one snapshot through all checks of a pack, bytes of state that they keep after ten
-minutes and after an hour (constant memory: the same), and milliseconds for one diagnosis.
+minutes and after an hour (constant memory: the same), milliseconds for one diagnosis, and what a
+restart costs: bytes of the saved state of a pack, milliseconds to save it and to put it back.
 """
 
 import gc
+import json
 import random
 import time
 import tracemalloc
@@ -14,6 +16,7 @@ from ninebot_bms import BMS, Snapshot
 from packtap.analysis.diagnosis import diagnose
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.occasion import Occasion
+from packtap.analysis.saved_state import restore, save
 from packtap.config import PackConfig
 from packtap.model import Value
 from packtap.tap import PackChecks
@@ -58,6 +61,20 @@ def fed(story: list[Snapshot]) -> PackChecks:
     return checks
 
 
+def restart(checks: PackChecks, minutes: int) -> None:
+    """Save and put back, as the agent does every 10 s and at its start."""
+    start = time.perf_counter()
+    text = json.dumps(save(checks), allow_nan=False, separators=(",", ":"))
+    saved = time.perf_counter()
+    fresh = PackChecks(PackConfig(), Occasion(), lambda: 0)
+    restore(fresh, json.loads(text))
+    back = time.perf_counter()
+    print(
+        f"{len(text):8d} bytes of a saved state after {minutes} minutes, "
+        f"{1e3 * (saved - start):.1f} ms to save, {1e3 * (back - saved):.1f} ms to put back"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     story = list(ride(1200))
@@ -71,6 +88,7 @@ def main() -> None:
         gc.collect()  # the interpreter's own free lists are no state
         print(f"{tracemalloc.get_traced_memory()[0]:8d} bytes of state after {minutes} minutes")
         tracemalloc.stop()
+        restart(checks, minutes)
     evidence = Evidence(judged=set(checks.judged))
     start = time.perf_counter()
     diagnose(evidence)
