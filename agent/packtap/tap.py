@@ -10,21 +10,16 @@ a port that delivers some ms sooner or later, loses no reading. How often
 event waits for the time that data or `idle` bring, and carries the time at which it was due.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
 from ninebot_bms.frames import BMS_ADDRESSES
-from packtap.analysis.arbiter import Arbiter
-from packtap.analysis.cells import CellChecks
-from packtap.analysis.charge import ChargeCheck, ChargeLimits
-from packtap.analysis.check import Check
 from packtap.analysis.configured import configured
 from packtap.analysis.diagnosis import Diagnosis, diagnose
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
-from packtap.analysis.frozen import FrozenCheck, FrozenLimits
 from packtap.analysis.link_health import (
     CommLossCheck,
     IntermittentCheck,
@@ -33,14 +28,11 @@ from packtap.analysis.link_health import (
 )
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
-from packtap.analysis.overcurrent import CurrentLimits, OverCurrentCheck
-from packtap.analysis.plausibility import Plausibility, PlausibilityLimits
 from packtap.analysis.saved_state import Saved, restore, save
-from packtap.analysis.status_flags import StatusFlagCheck
-from packtap.analysis.temperature import TemperatureCheck, TemperatureLimits
 from packtap.config import PackConfig
 from packtap.errors import StateError
 from packtap.model import Event, EventState
+from packtap.pack_checks import PackChecks
 from packtap.untaken import Untaken
 
 __all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
@@ -85,47 +77,6 @@ class Digest:
     snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     renamed: list[Event] = field(default_factory=list)
-
-
-class PackChecks:
-    """The checks of one pack; a swapped pack gets new ones.
-
-    Args:
-        pack: its limits.
-        occasion: says whether the pack has been at rest since long before the first reading.
-        damaged: how many damaged frames the bus has carried.
-    """
-
-    def __init__(self, pack: PackConfig, occasion: Occasion, damaged: Callable[[], int]) -> None:
-        self._occasion = occasion
-        self._plausibility = Plausibility(configured(PlausibilityLimits, pack), damaged)
-        self._arbiter = Arbiter()
-        self._frozen = FrozenCheck(configured(FrozenLimits, pack))
-        self._checks: tuple[Check, ...] = (
-            StatusFlagCheck(),
-            TemperatureCheck(configured(TemperatureLimits, pack)),
-            OverCurrentCheck(configured(CurrentLimits, pack)),
-            ChargeCheck(configured(ChargeLimits, pack)),
-            CellChecks(pack, occasion.rested),
-        )
-
-    @property
-    def judged(self) -> set[str]:
-        """Kinds that have been judged so far, raised or not."""
-        kinds = {kind for check in self._checks for kind in check.judged}
-        return kinds | self._plausibility.judged | self._frozen.judged
-
-    def update(self, snapshot: Snapshot) -> Iterator[Finding]:
-        """Take the next snapshot; yield what stands after all checks have seen it."""
-        # What cannot be true is withheld from all others.
-        clean, findings = self._plausibility.screen(snapshot)
-        self._occasion.update(clean)
-        findings += self._frozen.update(clean)
-        # A picture that stands still says nothing about the pack any more.
-        if not self._frozen.is_suspect:
-            for check in self._checks:
-                findings += check.update(clean)
-        return self._arbiter.review(findings, clean)
 
 
 class Tap:
@@ -223,7 +174,10 @@ class Tap:
         if tap._deaf_since is None:
             tap._deaf_since = deaf_since
         # Raised after the state was saved: the checks go on, and do not raise it once more.
-        tap._note([event for event in open_events.of(tap.pack) if event.id not in known])
+        late = [event for event in open_events.all() if event.id not in known]
+        tap._note([event for event in late if event.pack == tap.pack])
+        for address, pack in tap._packs.items():
+            tap._reopen(address, [event for event in late if event.pack == pack])
         return tap
 
     def diagnose(self) -> Diagnosis:
@@ -313,6 +267,7 @@ class Tap:
         known_before = self._packs.get(address, unknown)
         if pack != known_before or address not in self._checks:
             self._packs[address] = pack
+            opened = self._open.of(pack)
             if known_before == unknown != pack:
                 for event in self._open.rename(unknown, pack, snapshot.t):
                     is_open = event.state is EventState.RAISED
@@ -322,6 +277,7 @@ class Tap:
                 self._checks[address] = self._fresh_checks()
                 if address == BMS and known_before != unknown:
                     self._evidence = Evidence()
+            self._reopen(address, opened)
         result.snapshots.append((pack, snapshot))
         findings = self._checks[address].update(snapshot)
         events = self._open.apply(pack, findings, self._settings.pack.cooldown_s)
@@ -342,6 +298,13 @@ class Tap:
         ended = self._open.expire(now)
         self._note([event for event in ended if event.pack == self.pack])
         result.events += ended
+
+    def _reopen(self, address: int, opened: Iterable[Event]) -> None:
+        """Let the checks end what the pack's earlier ones have raised."""
+        for event in opened:
+            self._checks[address].reopen(event)
+            for check in self._link_checks if address == BMS else ():
+                check.reopen(event)
 
     def _note(self, events: list[Event]) -> list[Event]:
         if events:

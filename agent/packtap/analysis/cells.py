@@ -25,6 +25,7 @@ from packtap.analysis.self_discharge import SelfDischargeCheck, SelfDischargeLim
 from packtap.analysis.sense_wires import MoistureCheck, OpenWireCheck, SenseWireLimits, open_pairs
 from packtap.analysis.soc import SocCheck, SocLimits
 from packtap.config import PackConfig
+from packtap.model import Event
 
 __all__ = ["CellChecks"]
 
@@ -78,6 +79,11 @@ class CellChecks:
             self._residual, self._resistance, self._drift, self._leak, self._soc, self._capacity,
         )  # fmt: skip
         return {kind for check in checks for kind in check.judged}
+
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although these checks do not know it."""
+        self._wire.reopen(event)
+        self._drift.reopen(event)
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield what this snapshot decides."""

@@ -19,6 +19,7 @@ from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
 from packtap.analysis.reading import CellReading, middle
 from packtap.analysis.resistance import CellLines, Deviation
+from packtap.model import Event
 
 __all__ = ["ChargeDriftCheck", "ChargeDriftLimits"]
 
@@ -98,6 +99,11 @@ class ChargeDriftCheck:
         self._segment: int | None = None
         self._weak: set[int] = set()
         self.judged: set[str] = set()
+
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although this check does not know it: it has to end it."""
+        if event.kind == "weak_cell" and event.cell is not None:
+            self._weak.add(event.cell)
 
     def take(
         self, reading: CellReading, lines: CellLines, deviations: Mapping[int, Deviation]

@@ -16,6 +16,7 @@ from typing import Final
 from ninebot_bms import Snapshot
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
+from packtap.model import Event
 
 __all__ = ["FrozenCheck", "FrozenLimits"]
 
@@ -104,6 +105,10 @@ class FrozenCheck:
     def is_suspect(self) -> bool:
         """Whether the picture stands still, or seems to: better judge nothing else by it."""
         return self._is_frozen or self._is_suspect
+
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although this check does not know it: it has to end it."""
+        self._is_frozen |= event.kind == "frozen_readings"
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield a finding if this snapshot decides one."""

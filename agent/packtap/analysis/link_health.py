@@ -14,6 +14,7 @@ from ninebot_bms import BusEvent, Reason, Rejected, Reply, Seen
 from ninebot_bms.frames import BMS_ADDRESSES
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
+from packtap.model import Event
 
 __all__ = ["CommLossCheck", "IntermittentCheck", "LinkLimits", "NoiseCheck"]
 
@@ -125,6 +126,9 @@ class CommLossCheck:
         elif isinstance(event, Seen) and _asks_bms(event):
             yield from self._take_request(event, event.t)
 
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open: whoever answers ends it, whether it is known or not."""
+
     def was_deaf(self, since: float, until: float) -> None:
         """Leave out a time in which nobody listened: no silence is counted in it."""
         if self._asked_since is not None:
@@ -193,8 +197,13 @@ class IntermittentCheck:
         self._session_since: float | None = None
         self._gaps: deque[float] = deque(maxlen=_MOST_GAPS)  # ends of the latest gaps
         self._open = False
+        self._calm_since: float | None = None  # where no gap is known any more
         self.judged: set[str] = set()
         self.signs: set[str] = set()
+
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although this check does not know it: it has to end it."""
+        self._open |= event.kind == "bms_comm_intermittent"
 
     def receive(self, event: BusEvent) -> Iterator[Finding]:
         """Yield a finding if this bus event decides one."""
@@ -238,9 +247,12 @@ class IntermittentCheck:
                 self._open = True
                 self.judged.add("bms_comm_intermittent")
                 yield Finding("bms_comm_intermittent", True, t, value=limits.gaps)
-        elif self._open and self._gaps and t - self._gaps[-1] > limits.window_s:
-            self._open = False
-            yield Finding("bms_comm_intermittent", False, t)
+        elif self._open:
+            if self._calm_since is None:
+                self._calm_since = t
+            if t - (self._gaps[-1] if self._gaps else self._calm_since) > limits.window_s:
+                self._open, self._calm_since = False, None
+                yield Finding("bms_comm_intermittent", False, t)
 
 
 class NoiseCheck:
@@ -289,9 +301,13 @@ class NoiseCheck:
             self._noisy = True
             value = round(share_pct, 1)
             yield Finding("bus_noise", True, event.t, value=value, limit=limits.noise_pct)
-        elif self._noisy and share_pct < limits.clean_pct:
+        elif self._noisy and share_pct < limits.clean_pct and "bus_noise" in self.judged:
             self._noisy = False
             yield Finding("bus_noise", False, event.t)
+
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although this check does not know it: it has to end it."""
+        self._noisy |= event.kind == "bus_noise"
 
     def was_deaf(self, since: float, until: float) -> None:
         """Count no frame as damaged that listening began in the middle of."""

@@ -18,6 +18,7 @@ from typing import Final
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
 from packtap.analysis.reading import CellReading, middle
+from packtap.model import Event
 
 __all__ = ["MoistureCheck", "OpenWireCheck", "SenseWireLimits", "open_pairs"]
 
@@ -117,6 +118,11 @@ class OpenWireCheck:
         self._last_hit: float | None = None
         self.judged: set[str] = set()
 
+    def reopen(self, event: Event) -> None:
+        """Take an event that is open although this check does not know it: it has to end it."""
+        if event.kind == "open_balance_wire" and event.cell is not None:
+            self._open = (event.cell, event.cell + 1)
+
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings about the wire between two cells; the lower cell is named."""
         if sum(mv is not None for mv in reading.cells_mv) < 4:
@@ -131,8 +137,10 @@ class OpenWireCheck:
             if t is None or len(hits) >= limits.hits or pair == self._open:
                 self._open, self._last_hit = pair, t
                 yield self._finding(pair, reading)
-        if self._open is None or t is None or self._last_hit is None:
+        if self._open is None or t is None:
             return
+        if self._last_hit is None:  # it was open before anything was read
+            self._last_hit = t
         if not 0 <= t - self._last_hit <= limits.quiet_s:
             pair, self._open = self._open, None
             self._hits.clear()
