@@ -26,12 +26,13 @@ from packtap.tap import Digest, Tap, TapSettings
 __all__ = ["Restarted", "Story", "restarted", "told"]
 
 
-def restarted(tap: Tap, deaf_since: float | None = None) -> Tap:
+def restarted(tap: Tap, deaf_since: float | None = None, now: float | None = None) -> Tap:
     """Return what a new process makes of what this tap leaves behind."""
+    now = deaf_since or 0.0 if now is None else now
     text = json.dumps(tap.state(), allow_nan=False)
     opened = tap.open_events
     again = OpenEvents(opened._origin, opened.all(), opened._counter)
-    fresh = Tap.resumed(tap._settings, again, json.loads(text), deaf_since)
+    fresh = Tap.resumed(tap._settings, again, json.loads(text), deaf_since, now)
     if deaf_since is None:
         assert json.dumps(fresh.state()) == json.dumps(json.loads(text))
     return fresh

@@ -76,7 +76,7 @@ class Resumption:
             if saved is None:
                 return Tap(self._settings, open_events)
             t = self._checked(saved, now)
-            tap = Tap.resumed(self._settings, open_events, saved["state"], deaf_since=t)
+            tap = Tap.resumed(self._settings, open_events, saved["state"], deaf_since=t, now=now)
         except (OSError, StateError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             _log.info("the checks start anew, %s is not used: %s", self._path, reason)

@@ -148,6 +148,7 @@ class Tap:
         open_events: OpenEvents,
         state: Mapping[str, object],
         deaf_since: float | None = None,
+        now: float = 0.0,
     ) -> "Tap":
         """Return a tap that goes on where another one was.
 
@@ -157,6 +158,7 @@ class Tap:
             state: what `state` returned.
             deaf_since: seconds; what the bus carried from then on until now was not heard. None:
                 nothing was missed.
+            now: seconds; only where something was missed.
 
         Raises:
             StateError: the state is not of a tap like this, or is damaged.
@@ -171,8 +173,10 @@ class Tap:
             tap._attend(address)
             tap._checks[address] = tap._fresh_checks()
         restore(tap, state.get("known"))
-        if tap._deaf_since is None:
-            tap._deaf_since = deaf_since
+        if deaf_since is not None:
+            open_events.was_deaf(deaf_since, now)
+            # How long the line was not heard is known when it is heard again.
+            tap._deaf_since = deaf_since if tap._deaf_since is None else tap._deaf_since
         # Raised after the state was saved: the checks go on, and do not raise it once more.
         late = [event for event in open_events.all() if event.id not in known]
         tap._note([event for event in late if event.pack == tap.pack])

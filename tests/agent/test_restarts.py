@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rides
+from agent.test_cooldown import COOLDOWN_S, FAULT, SOUND, states
 from agent.test_link_checks import damaged, polls, request
 from agent.test_tap import cells_reply, serial_reply, status_reply
 from agent.test_tap_properties import snapshots
@@ -140,7 +141,7 @@ def lived_twice(
             is_back = True
             opened = tap.open_events
             events = OpenEvents("test", opened.all(), opened._counter)
-            tap = Tap.resumed(TapSettings(), events, json.loads(state or ""), deaf_since=saved_s)
+            tap = Tap.resumed(TapSettings(), events, json.loads(state or ""), saved_s, t)
             observer = Observer(lines=("esc", "bms"))
             happened += tap.idle(None).events
         happened += tap.digest(observer.idle(t)).events
@@ -168,6 +169,19 @@ def test_after_a_kill_no_event_is_raised_twice_and_none_is_lost(saved_s: int) ->
     }
     assert tap.diagnose().causes[0].cause is whole.diagnose().causes[0].cause
     assert {event.kind for event in tap.open_events.all()} <= tap.evidence.raised
+
+
+def test_a_condition_that_came_back_while_nobody_listened_is_still_the_same_event() -> None:
+    tap = rides.fresh_tap()
+    [raised] = tap.digest([*states(0, 10, FAULT), *states(10, 20, SOUND)]).events
+    later = 20.0 + COOLDOWN_S
+    again = restarted(tap, 20.0, now=later)
+    assert again.idle(later).events == []
+    assert again.digest(states(later, later + 30, FAULT)).events == []
+    assert again.open_events.all() == (raised,)
+    # Whoever is not told takes the time for one without the fault.
+    events = restarted(tap).digest(states(later, later + 30, FAULT)).events
+    assert [event.state for event in events] == [EventState.CLEARED, EventState.RAISED]
 
 
 # The tap was deaf for a while, not the pack dumb.

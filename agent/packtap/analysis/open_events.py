@@ -3,7 +3,8 @@
 A condition that comes and goes is one event: its end is told only when it has been absent for the
 kind's cooldown, and one that comes back within that time was never away. Until then the event
 stands, so nothing critical is hidden. An event that is open when the agent stops is open when it
-starts again: the store hands the open events back in, and an end that was waiting is decided anew.
+starts again: the store hands the open events back in. An end that was waiting goes on to wait if
+the saved state is used, else it is decided anew.
 Source: design.md section 6 (event id).
 """
 
@@ -143,6 +144,13 @@ class OpenEvents:
         ]
         ripe = sorted((each for each in due if each[0] <= now), key=lambda each: each[0])
         return [self._end(key) for _, key in ripe]
+
+    def was_deaf(self, since: float, until: float) -> None:
+        """Leave out a time in which nobody listened: what was absent may have come back in it."""
+        missed_s = max(0.0, until - since)
+        for key, ending in self._ending.items():
+            if ending.due is not None:
+                self._ending[key] = replace(ending, due=ending.due + missed_s)
 
     def _is_ending(self, event: Event) -> bool:
         """Whether the end of this very event waits: a saved state may be older than the store."""
