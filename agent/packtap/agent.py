@@ -59,6 +59,7 @@ class Agent:
             unknown_pack=self._unknown,
             rested=config.mode == "bench",
             pack=config.pack,
+            models=config.pack_model,
         )
         path = state_path(config.now_file)
         self._resumption = Resumption(path, clock.boot_id, store.store_id, settings)

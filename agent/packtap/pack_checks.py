@@ -35,6 +35,7 @@ class PackChecks:
     """
 
     def __init__(self, pack: PackConfig, occasion: Occasion, damaged: Callable[[], int]) -> None:
+        self.pack = pack
         self._occasion = occasion
         self._plausibility = Plausibility(configured(PlausibilityLimits, pack), damaged)
         self._arbiter = Arbiter()

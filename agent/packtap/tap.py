@@ -12,7 +12,7 @@ event waits for the time that data or `idle` bring, and carries the time at whic
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeGuard
 
 from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
 from ninebot_bms.frames import BMS_ADDRESSES
@@ -29,7 +29,7 @@ from packtap.analysis.link_health import (
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.saved_state import Saved, restore, save
-from packtap.config import PackConfig
+from packtap.config import PackConfig, PackModelConfig, model_of
 from packtap.errors import StateError
 from packtap.model import Event, EventState
 from packtap.pack_checks import PackChecks
@@ -56,11 +56,17 @@ class TapSettings:
         unknown_pack: name of a pack whose serial is not known.
         rested: the pack was off for long before this tap began (a bench).
         pack: limits of the checks.
+        models: what holds instead for packs of a model, once the pack tells what it is.
     """
 
     unknown_pack: str = "unknown"
     rested: bool = False
     pack: PackConfig = field(default_factory=PackConfig)
+    models: tuple[PackModelConfig, ...] = ()
+
+    def limits(self, model: int | None) -> PackConfig:
+        """Return the limits of a model, by its place in `models`; None: of any other pack."""
+        return self.pack if model is None else self.models[model].limits(self.pack)
 
 
 @dataclass(slots=True)
@@ -94,6 +100,7 @@ class Tap:
         self._untaken: dict[int, Untaken] = {}
         self._packs: dict[int, str] = {}
         self._checks: dict[int, PackChecks] = {}
+        self._models: dict[int, int | None] = {}
         self._occasion = Occasion(bench=settings.rested)
         link = configured(LinkLimits, settings.pack)
         self._noise = NoiseCheck(link)
@@ -136,7 +143,7 @@ class Tap:
     def state(self) -> dict[str, Saved]:
         """Return everything that has been learned, as JSON can keep it, but for the open events."""
         return {
-            "addresses": list(self._assemblers),
+            "addresses": [[address, self._models.get(address)] for address in self._assemblers],
             "open": [event.id for event in self._open.all()],
             "known": save(self),
         }
@@ -167,11 +174,8 @@ class Tap:
         addresses, known = state.get("addresses"), state.get("open")
         if not isinstance(addresses, list) or not isinstance(known, list):
             raise StateError("not understood: no addresses, or no open events")
-        for address in addresses:
-            if type(address) is not int or address not in BMS_ADDRESSES:
-                raise StateError(f"not understood: no pack has the address {address!r}")
-            tap._attend(address)
-            tap._checks[address] = tap._fresh_checks()
+        for entry in addresses:
+            tap._resume_pack(entry)
         restore(tap, state.get("known"))
         if deaf_since is not None:
             open_events.was_deaf(deaf_since, now)
@@ -254,8 +258,36 @@ class Tap:
         assembler = self._assemblers[address] = SnapshotAssembler(address)
         return assembler
 
-    def _fresh_checks(self) -> PackChecks:
-        return PackChecks(self._settings.pack, self._occasion, lambda: self._noise.damaged)
+    def _resume_pack(self, entry: object) -> None:
+        """Make room for what a saved state says of one pack."""
+        match entry:
+            case [int(address), model] if address in BMS_ADDRESSES and self._is_model(model):
+                self._attend(address)
+                self._use_model(address, model)
+            case _:
+                raise StateError(f"not understood: no pack is {entry!r}")
+
+    def _is_model(self, model: object) -> TypeGuard[int | None]:
+        return model is None or (type(model) is int and model in range(len(self._settings.models)))
+
+    def _use_model(self, address: int, model: int | None) -> None:
+        """Judge a pack by the limits of this model from now on, with checks that begin anew."""
+        self._models[address] = model
+        limits = self._settings.limits(model)
+        self._checks[address] = PackChecks(limits, self._occasion, lambda: self._noise.damaged)
+        if address == BMS:
+            link = configured(LinkLimits, limits)
+            for check in self._link_checks:
+                check.limits = link
+
+    def _model(self, snapshot: Snapshot) -> int | None:
+        """Return which model the pack is, as far as it has told."""
+        serial, design = snapshot.trusted("serial"), snapshot.trusted("design_capacity_mah")
+        return model_of(
+            self._settings.models,
+            serial.strip() if isinstance(serial, str) else None,
+            design if isinstance(design, int) else None,
+        )
 
     def _unknown(self, address: int) -> str:
         """Name a pack without a serial; the second one on a bus must not be taken for the first."""
@@ -266,36 +298,55 @@ class Tap:
         if snapshot is None:
             return
         self._untaken[address].taken()
-        unknown = self._unknown(address)
-        pack = pack_name(snapshot) or unknown
-        known_before = self._packs.get(address, unknown)
-        if pack != known_before or address not in self._checks:
-            self._packs[address] = pack
-            opened = self._open.of(pack)
-            if known_before == unknown != pack:
-                for event in self._open.rename(unknown, pack, snapshot.t):
-                    is_open = event.state is EventState.RAISED
-                    (result.renamed if is_open else result.events).append(event)
-            if address not in self._checks or known_before != unknown:
-                # Another pack: what was learned about the old one says nothing about it.
-                self._checks[address] = self._fresh_checks()
-                if address == BMS and known_before != unknown:
-                    self._evidence = Evidence()
-            self._reopen(address, opened)
+        pack = self._take_name(address, snapshot, result)
+        self._take_model(address, snapshot, pack)
         result.snapshots.append((pack, snapshot))
         findings = self._checks[address].update(snapshot)
-        events = self._open.apply(pack, findings, self._settings.pack.cooldown_s)
+        events = self._open.apply(pack, findings, self._checks[address].pack.cooldown_s)
         if address == BMS:
             self._note(events)
             self._evidence.look(snapshot)
         result.events += events
+
+    def _take_name(self, address: int, snapshot: Snapshot, result: Digest) -> str:
+        """Return what the pack is called; begin anew if it is another one."""
+        unknown = self._unknown(address)
+        pack = pack_name(snapshot) or unknown
+        known_before = self._packs.get(address, unknown)
+        if pack == known_before and address in self._checks:
+            return pack
+        self._packs[address] = pack
+        opened = self._open.of(pack)
+        if known_before == unknown != pack:
+            for event in self._open.rename(unknown, pack, snapshot.t):
+                is_open = event.state is EventState.RAISED
+                (result.renamed if is_open else result.events).append(event)
+        if address not in self._checks or known_before != unknown:
+            # Another pack: what was learned about the old one says nothing about it.
+            self._use_model(address, self._model(snapshot))
+            if address == BMS and known_before != unknown:
+                self._evidence = Evidence()
+        self._reopen(address, opened)
+        return pack
+
+    def _take_model(self, address: int, snapshot: Snapshot, pack: str) -> None:
+        """Use other limits if the pack has told what it is; what was found out and raised stays."""
+        model = self._model(snapshot)
+        if model == self._models[address]:
+            return
+        if address == BMS:
+            self._evidence.judged |= self._checks[address].judged
+        self._use_model(address, model)
+        for event in self._open.of(pack):
+            self._checks[address].reopen(event)
 
     def _apply(self, findings: Sequence[Finding]) -> list[Event]:
         """Take what was found on the line, or beside it: it is said of the pack asked."""
         for finding in findings:
             if not finding.present and self._open.is_open(self.pack, finding):
                 self._evidence.take_end(finding)
-        return self._note(self._open.apply(self.pack, findings, self._settings.pack.cooldown_s))
+        limits = self._checks[BMS].pack if BMS in self._checks else self._settings.pack
+        return self._note(self._open.apply(self.pack, findings, limits.cooldown_s))
 
     def _expire(self, now: float, result: Digest) -> None:
         """Tell the ends of events whose condition has been absent for long enough."""

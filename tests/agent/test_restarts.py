@@ -284,7 +284,11 @@ def full_tap() -> Tap:
 
 def test_nothing_of_a_check_is_left_out_but_limits_and_what_belongs_to_the_new_process() -> None:
     out = left_out(full_tap())
-    limits = {name for name, kind in out.items() if kind.__name__.endswith(("Limits", "Settings"))}
+    limits = {
+        name
+        for name, kind in out.items()
+        if kind.__name__.endswith(("Limits", "Settings", "Config"))
+    }
     assert out.keys() - limits == LEFT_OUT
     for name in limits:
         kept = {each.type for each in fields(out[name])}

@@ -25,6 +25,7 @@ from packtap.config.ingest import (
     SqliteConfig,
 )
 from packtap.config.pack import PackConfig
+from packtap.config.pack_model import PackModelConfig, model_of
 from packtap.config.prices import Prices, load_prices
 from packtap.config.web import WebConfig
 
@@ -40,6 +41,7 @@ __all__ = [
     "LineConfig",
     "MqttConfig",
     "PackConfig",
+    "PackModelConfig",
     "Prices",
     "SharedMqttConfig",
     "SqliteConfig",
@@ -54,5 +56,6 @@ __all__ = [
     "load_ingest",
     "load_prices",
     "load_web",
+    "model_of",
     "read_secret",
 ]

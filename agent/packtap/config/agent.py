@@ -15,6 +15,7 @@ from typing import Final, Literal
 from packtap.config.broker import MqttConfig
 from packtap.config.keys import MB, NAME, ContradictionError, Port, Within, about
 from packtap.config.pack import PackConfig
+from packtap.config.pack_model import PackModelConfig, model_problems
 
 __all__ = ["AgentConfig", "LineConfig", "StoreConfig", "line_problems"]
 
@@ -75,6 +76,12 @@ class StoreConfig:
         return self.max_mb * MB
 
 
+_EXAMPLE_MODELS: Final = (
+    # The keys of [pack] are added to the class where it is made: mypy does not know them.
+    PackModelConfig(  # type: ignore[call-arg]
+        name="M365", serial_starts=("3J",), design_capacity_mah=7800, over_current_a=25.0
+    ),
+)
 _EXAMPLE_LINES: Final = (
     LineConfig(name="bms", port="/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10KBMS1-if00-port0"),
     LineConfig(name="esc", port="/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10KESC1-if00-port0"),
@@ -131,10 +138,19 @@ class AgentConfig:
     pack: PackConfig = field(
         default_factory=PackConfig, metadata=about("When a cell or a pack is called faulty.")
     )
+    pack_model: tuple[PackModelConfig, ...] = field(
+        default=(),
+        metadata=about(
+            "Limits of one model of pack, one table a model: keys of [pack] that hold for it "
+            "instead. Where several fit a pack, the first one counts.",
+            example=_EXAMPLE_MODELS,
+        ),
+    )
 
     def __post_init__(self) -> None:
         named = [(line.name, line.port) for line in self.lines]
-        if problems := line_problems(self.mode, named):
+        problems = line_problems(self.mode, named) + model_problems(self.pack_model, self.pack)
+        if problems:
             raise ContradictionError(problems)
 
 

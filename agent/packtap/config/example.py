@@ -50,19 +50,26 @@ def _document(cls: type, title: str) -> str:
 
 
 def _table(
-    cls: type, path: tuple[str, ...], *, commented: bool, of: object = None
+    cls: type,
+    path: tuple[str, ...],
+    *,
+    commented: bool,
+    of: object = None,
+    explained: bool = True,
 ) -> Iterator[str]:
     """Yield plain keys first: after a sub-table's head they would belong to it."""
     tables: list[tuple[Field[Any], type]] = []
     hints = typing.get_type_hints(cls)
     for field in fields(cls):
-        if not field.metadata:
+        if not field.metadata or (of is not None and getattr(of, field.name) is None):
             continue
         inner = _inner_table(hints[field.name])
         if inner is not None:
             tables.append((field, inner))
         else:
-            yield from _key(field, hints[field.name], commented=commented, of=of)
+            if explained:
+                yield from _comment(_help(about_of(field), hints[field.name]))
+            yield _key(field, commented=commented, of=of)
     for field, inner in tables:
         yield from _sub_table(field, inner, (*path, field.name), commented=commented)
 
@@ -74,11 +81,15 @@ def _sub_table(
     yield ""
     yield from _comment(described.help)
     if isinstance(described.example, tuple):
+        is_list = field.default is not MISSING  # of tables, none of which is needed
         for index, item in enumerate(described.example):
             if index:
                 yield ""
-            yield from _head((*path, item.name), commented=index > 0)
-            yield from _table(inner, (*path, item.name), commented=index > 0, of=item)
+            hidden = commented or is_list or index > 0
+            place = (f"[{path[-1]}]",) if is_list else (*path, item.name)
+            yield from _head(place, commented=hidden)
+            # A second table of one kind is not explained again.
+            yield from _table(inner, place, commented=hidden, of=item, explained=not index)
         return
     commented = commented or (field.default is None and not described.shown)
     yield from _head(path, commented=commented)
@@ -89,15 +100,12 @@ def _head(path: tuple[str, ...], *, commented: bool) -> Iterator[str]:
     yield f"{'#' if commented else ''}[{'.'.join(path)}]"
 
 
-def _key(field: Field[Any], hint: Any, *, commented: bool, of: object) -> Iterator[str]:
-    described = about_of(field)
-    if of is None or not commented:  # a second table of one kind is not explained again
-        yield from _comment(_help(described, hint))
-    value = described.example if field.default in (None, MISSING) else field.default
+def _key(field: Field[Any], *, commented: bool, of: object) -> str:
+    value = about_of(field).example if field.default in (None, MISSING) else field.default
     if of is not None:
         value = getattr(of, field.name)
     sign = "#" if commented or field.default is not MISSING else ""
-    yield f"{sign}{field.name} = {_toml(value)}"
+    return f"{sign}{field.name} = {_toml(value)}"
 
 
 def _help(described: About, hint: Any) -> str:

@@ -6,7 +6,7 @@ they cannot differ. Nothing here knows the keys themselves, TOML or cattrs.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ __all__ = [
     "URL_SCHEMES",
     "About",
     "ContradictionError",
+    "Each",
     "Matching",
     "Port",
     "Problem",
@@ -77,6 +78,22 @@ class Matching:
             return None
         wrong = "an empty text" if not value else repr(value)
         return f"{wrong} cannot be used; allowed: {self.allowed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list whose items all satisfy a check."""
+
+    check: Check
+
+    @property
+    def allowed(self) -> str:
+        """Return what each item may be, in words."""
+        return f"a list of {self.check.allowed}"
+
+    def problem(self, value: Iterable[Any]) -> str | None:
+        """Return what is wrong with the first item that is wrong, or None."""
+        return next(filter(None, map(self.check.problem, value)), None)
 
 
 #: Names that become topic levels, file names and tags.

@@ -116,9 +116,11 @@ def _all_keys(cls: type, table: str) -> Iterator[tuple[str, str]]:
         if name != "name":
             yield f"[{table}]" if table else "the top of the file", name
         if inner:
-            # [lines.NAME]: tables whose names are given by their users
-            many = ".NAME" if typing.get_origin(hint) is tuple else ""
-            below = f"{table}.{name}{many}" if table else f"{name}{many}"
+            below = f"{table}.{name}" if table else name
+            if typing.get_origin(hint) is tuple:
+                # [lines.NAME]: tables whose names are given by their users; [[pack_model]]: a list.
+                is_named = typing.get_args(typing.get_type_hints(inner[0])["name"])
+                below = f"{below}.NAME" if is_named else f"[{below}]"
             yield from _all_keys(typing.cast("type", inner[0]), below)
 
 

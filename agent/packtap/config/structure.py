@@ -197,15 +197,16 @@ def _is_list(wanted: object) -> bool:
 
 def _list(converter: Converter, value: object, wanted: object) -> tuple[object, ...]:
     """Read `[a, b]`; a text alone is no list of its letters."""
-    if not isinstance(value, list):
-        raise RefusedError(f"{type_words(value)}, but a list in [ ] is needed")
     item_type = typing.get_args(wanted)[0]
+    if not isinstance(value, list):
+        form = "tables in [[ ]] are" if is_dataclass(item_type) else "a list in [ ] is"
+        raise RefusedError(f"{type_words(value)}, but {form} needed")
     items: list[object] = []
     wrong: list[Exception] = []
     for index, item in enumerate(value):
         try:
             items.append(converter.structure(item, item_type))
-        except ValueError as error:
+        except (CattrsError, ValueError) as error:
             error.add_note(IterableValidationNote("in list", index, item_type))
             wrong.append(error)
     if wrong:
@@ -215,7 +216,9 @@ def _list(converter: Converter, value: object, wanted: object) -> tuple[object, 
 
 def _is_named_tables(wanted: object) -> bool:
     arguments = typing.get_args(wanted)
-    return typing.get_origin(wanted) is tuple and bool(arguments) and is_dataclass(arguments[0])
+    if typing.get_origin(wanted) is not tuple or not is_dataclass(arguments[0]):
+        return False
+    return bool(typing.get_args(typing.get_type_hints(arguments[0])["name"]))
 
 
 def _named_tables(
