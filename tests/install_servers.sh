@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the real servers that the tests run against, if one is missing, and says so.
 # Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6),
-# Chromium for the page and the report.
+# Chromium for the page and the report, poppler's pdftotext for what it prints.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
@@ -12,6 +12,7 @@ need influxd influxdb
 need victoria-metrics victoria-metrics
 need nginx nginx-light
 need chromium chromium
+need pdftotext poppler-utils
 [ -n "$missing" ] || exit 0
 
 install="apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends$missing"

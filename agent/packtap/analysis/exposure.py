@@ -17,6 +17,7 @@ _CELLS: Final = "cell_voltages_mv"
 #: Below this the pack rests, above the other it works. Source: events.md section 7.
 _QUIET_A: Final = 0.3
 _LOAD_A: Final = 2.0
+_MOST_A: Final = 100.0
 #: Between two readings further apart nobody knows what flowed.
 _NEIGHBOUR_S: Final = 10.0
 _CELL_V: Final = 3.65  #: nominal voltage of a cell; boards report 36.0, 36.5 or 37.0 V for ten
@@ -71,6 +72,8 @@ class Exposure:
                 self.capacity_mah = capacity
         current = snapshot.trusted("current_a")
         current_a = float(current) if isinstance(current, int | float) else None
+        if current_a is not None and abs(current_a) > _MOST_A:
+            current_a = None  # no scooter: a garbled word
         self._take_time(snapshot.t, current_a)
         if _CELLS in snapshot.fresh and snapshot.trusted(_CELLS) is not None:
             self.cell_readings += 1

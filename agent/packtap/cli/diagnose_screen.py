@@ -133,7 +133,7 @@ def _cell(cell: CellRange, *, is_named: bool) -> str:
     share = max(0.0, min(1.0, (cell.mv - _LOW_MV) / (_HIGH_MV - _LOW_MV)))
     bar = ("█" * round(share * _CELL_BAR)).ljust(_CELL_BAR, "·")
     extent = f"{cell.low_mv}-{cell.high_mv}"
-    return f"{mark} {cell.number:2}  {bar} {cell.mv:4} mV  {cell.off_mv:+5.0f}  {extent}"
+    return f"{mark} {cell.number:2}  {bar} {cell.mv:4} mV  {cell.off_words:>5}  {extent}"
 
 
 def _events(case: Case) -> Iterator[RenderableType]:
@@ -201,7 +201,7 @@ def _origin(case: Case) -> Iterator[RenderableType]:
         yield _plain(source.trouble, indent=2)
     for answer in case.diagnosis.answers:
         yield _plain(f"told: {answer}", indent=2)
-    for doubt in case.gathered.doubts.values():
+    for doubt in case.gathered.standing_doubts().values():
         yield _plain(f"not believed: {doubt.text}", indent=2)
     if source.sha256 is not None:
         yield _plain(f"sha256 {source.sha256}", indent=2)
@@ -217,7 +217,7 @@ def _next(case: Case) -> Iterator[RenderableType]:
     yield Text()
     test = case.diagnosis.next_test
     if test is None:
-        yield Text("Next: nothing that can be done now would tell much more.", style="bold")
+        yield Text(f"Next: a qualified technician confirms it: {case.lead.confirm}.", style="bold")
         return
     yield Text(f"Next: {test.action} It counts if {test.positive_means}.", style="bold")
     if test.answer is not None:

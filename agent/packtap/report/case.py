@@ -232,7 +232,7 @@ def make_case(
         suspects=tuple(suspects),
         prices=prices,
         gathered=gathered,
-        identity=identity_of(gathered.latest, gathered.serials, gathered.doubts),
+        identity=identity_of(gathered.latest, gathered.serials, gathered.standing_doubts()),
         health=health_of(gathered.latest, source.started),
         link=link,
         source=source,
@@ -245,7 +245,7 @@ def make_case(
 
 
 def percentages(probabilities: list[float]) -> list[float]:
-    """Return percentages with one decimal that sum to exactly 100.
+    """Return percentages with one decimal that sum to exactly 100; none is 100 if two are not 0.
 
     Args:
         probabilities: sum to one.
@@ -255,6 +255,10 @@ def percentages(probabilities: list[float]) -> list[float]:
     by_rest = sorted(range(len(exact)), key=lambda place: tenths[place] - exact[place])
     for place in by_rest[: _TENTHS - sum(tenths)]:
         tenths[place] += 1
+    if max(tenths) == _TENTHS and max(exact) < _TENTHS and len(exact) > 1:
+        # Nothing here is certain, and a page must not say so.
+        first, second = sorted(range(len(exact)), key=lambda place: -exact[place])[:2]
+        tenths[first], tenths[second] = _TENTHS - 1, 1
     return [share / 10 for share in tenths]
 
 

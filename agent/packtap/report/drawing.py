@@ -86,7 +86,9 @@ def draw_cells(
     ):
         x = place(limit)
         shapes.append(_line(x, top - 4, x, top + height, "limit"))
-        shapes.append(_text(x, top - 9, f"{word} limit {limit} mV", style))
+        is_cramped = style == "small end" and x < _LEFT + 100
+        words = f"{word} limit {limit} mV"
+        shapes.append(_text(x, top - 9, words, "small" if is_cramped else style))
     shapes += _offsets(cells, named, top)
     return Drawing(title, top + height + 6, tuple(shapes))
 
@@ -127,7 +129,7 @@ def _offsets(cells: Sequence[CellRange], named: frozenset[int], top: float) -> I
         start = zero if cell.off_mv > 0 else zero - size
         style = "named" if cell.number in named else ""
         yield _rect(start, y + 3, size, _BAR - 6, f"off {style}")
-        yield _text(_WIDTH, y + _BAR - 3, f"{cell.off_mv:+.0f}", f"value end {style}")
+        yield _text(_WIDTH, y + _BAR - 3, cell.off_words, f"value end {style}")
 
 
 def draw_deviations(

@@ -4,6 +4,7 @@ Fed with the digests of `replaying` or `visiting`, whatever their length; read b
 at the main address is the one that is described.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -18,9 +19,14 @@ __all__ = ["CellRange", "Gathered", "Noted"]
 
 _CELLS: Final = "cell_voltages_mv"
 _MAX_CELLS: Final = 16
+_MOST_MV: Final = 10_000
 #: Events that are listed; a wire that comes and goes for days raises thousands.
 _MOST_EVENTS: Final = 200
 _MOST_SERIALS: Final = 8
+#: Events of the line come while no reading does: before the first and after the last one.
+_SLACK_S: Final = 600.0
+#: A doubt that shows in fewer readings comes from two readings of different moments.
+_STANDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,29 @@ class CellRange:
     high_mv: int | None
     off_mv: float | None
 
+    @property
+    def off_words(self) -> str:
+        """The deviation in whole millivolts with its sign; "" if it is not known."""
+        if self.off_mv is None:
+            return ""
+        off_mv = round(self.off_mv)
+        return f"{off_mv:+d}" if off_mv else "0"
+
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An event and when it was, seconds since the first reading; None without times."""
+    """An event and when it was.
+
+    Attributes:
+        event: raised or cleared.
+        after_s: seconds since the first reading; None without times, and behind a step of the
+            recorder's clock, where the event carries another clock's time.
+        is_first: the first of its kind, or of its end.
+    """
 
     event: Event
     after_s: float | None
+    is_first: bool
 
 
 class Gathered:
@@ -58,6 +80,7 @@ class Gathered:
         self.events: list[Event] = []
         self.events_left_out = 0
         self.doubts: dict[str, Doubt] = {}
+        self._doubted: Counter[str] = Counter()
         self.serials: dict[str, None] = {}
         self.latest: Snapshot | None = None
         self.deviations = Track(_MAX_CELLS)
@@ -113,9 +136,25 @@ class Gathered:
 
     def noted(self) -> Iterator[Noted]:
         """Yield the events with the time since the first reading."""
+        told = set()
         for event in self.events:
-            is_dated = event.t is not None and self.first_t is not None
-            yield Noted(event, event.t - self.first_t if is_dated else None)  # type: ignore[operator]
+            after_s = None
+            if event.t is not None and self.first_t is not None:
+                after_s = event.t - self.first_t
+                if not -_SLACK_S <= after_s <= (self.seconds or 0.0) + _SLACK_S:
+                    after_s = None
+            yield Noted(event, after_s, (event.kind, event.state) not in told)
+            told.add((event.kind, event.state))
+
+    def standing_doubts(self) -> dict[str, Doubt]:
+        """Return the doubts that are more than two readings of different moments."""
+        last = () if self.latest is None else self.latest.doubts
+        now = {doubt.name for doubt in last}
+        return {
+            name: doubt
+            for name, doubt in self.doubts.items()
+            if name in now or self._doubted[name] >= _STANDS * self.readings
+        }
 
     def named(self) -> frozenset[int]:
         """Return the cells that an event has named; an open wire stands between two."""
@@ -136,7 +175,9 @@ class Gathered:
             if len(self.serials) < _MOST_SERIALS:
                 self.serials[serial] = None
         self.latest = snapshot
-        self.doubts.update((doubt.name, doubt) for doubt in snapshot.doubts)
+        for doubt in snapshot.doubts:
+            self.doubts[doubt.name] = doubt
+            self._doubted[doubt.name] += 1
         t = snapshot.t
         if t is not None:
             self.first_t = t if self.first_t is None else self.first_t
@@ -148,7 +189,11 @@ class Gathered:
             self._look_at_cells(cells, t)
 
     def _look_at_cells(self, cells: tuple[int | None, ...], t: float | None) -> None:
-        self._cells = cells[:_MAX_CELLS]
+        # A sense wire that is open shows two cells as one; more than that is no voltage at all, and
+        # would only flatten the drawings.
+        self._cells = tuple(
+            None if mv is not None and mv > _MOST_MV else mv for mv in cells[:_MAX_CELLS]
+        )
         for place, mv in enumerate(self._cells):
             if mv is not None:
                 low, high = self._lows[place], self._highs[place]
