@@ -68,6 +68,8 @@ class CaptureReader:
         format: what the recording was taken for; None if it is empty.
         bad_lines: lines skipped, or of which only a part was understood, so far.
         bytes_read: bytes taken from the stream so far.
+        remark: its first line if that begins with `#`, without the mark; "" otherwise. Whoever
+            wrote the recording says there what it is.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -78,6 +80,7 @@ class CaptureReader:
         self._names: set[str | None] = set()
         head = self._look()
         self.format = _likely_format(_plain_head(head)) if head else None
+        self.remark = _remark(_plain_head(head))
         self._chunks = self._make_chunks(head)
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -193,6 +196,11 @@ def _is_utf16(head: bytes) -> bool:
     # Windows shells write UTF-16 when output is redirected; half of its bytes are then 0.
     marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return marked and 3 * head.count(0) >= len(head)
+
+
+def _remark(head: bytes) -> str:
+    line = head.partition(b"\n")[0]
+    return line[1:].decode("ascii", "replace").strip() if line.startswith(b"#") else ""
 
 
 def _plain_head(head: bytes) -> bytes:

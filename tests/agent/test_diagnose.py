@@ -365,3 +365,20 @@ def test_percentages_that_are_shown_sum_to_100(shares: list[float]) -> None:
     assert all(
         abs(share - 100 * exact) <= 0.1 for share, exact in zip(shown_pct, shares, strict=True)
     )
+
+
+def test_a_simulated_recording_is_called_simulated_and_no_other_is(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    capture = tmp_path / "ride.log.gz"
+    assert (
+        main(["simulate", "--fault", "dead_cell:3", "--seconds", "60", "--out", str(capture)]) == 0
+    )
+    capsys.readouterr()
+    _, document = diagnosed(capsys, str(capture))
+    assert document["source"]["simulated"] is True
+    _, text = shown(capsys, str(capture))
+    assert text.startswith(("SIMULATED", "╭"))
+    assert "SIMULATED: this recording is of no real scooter." in text
+    _, document = diagnosed(capsys, IMBALANCED)
+    assert document["source"]["simulated"] is False

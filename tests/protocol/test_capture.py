@@ -471,3 +471,14 @@ class TestHugeRecordings:
         reader, chunks = read(b"(1.0) bms 55\n" + spoil(MIB) + b"\n(3.0) bms aa\n")
         assert [chunk.t for chunk in chunks] == [1.0, 3.0]
         assert reader.bad_lines == 1
+
+
+def test_a_recording_says_in_its_first_line_what_it_is() -> None:
+    def remark(text: bytes) -> str:
+        return read_capture(io.BytesIO(text)).remark
+
+    line = b"(1.000000) bms 55AA03220110100000\n"
+    assert remark(b"# simulated by packtap, no real scooter: ride\n" + line).startswith("simulated")
+    assert remark(b"#\xff\n" + line) == "\N{REPLACEMENT CHARACTER}"
+    assert remark(line + b"# later\n") == ""
+    assert remark(b"") == ""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # a recording is diagnosed where no serial port can be opened
 #: Names of serial ports; a file of such a name is still a file.
 _PORT: Final = re.compile(r"(?:socket|rfc2217)://.*|COM\d+|/dev/.*", re.IGNORECASE)
 _SECONDS: Final = 45.0
+#: How `packtap simulate` begins a recording.
+_SIMULATED: Final = "simulated by packtap"
 _REDRAW_S: Final = 0.5
 
 
@@ -107,9 +109,10 @@ def _read(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, CaptureE
     tap = Tap(TapSettings(rested=arguments.bench), OpenEvents("diagnose"))
     digest = hashlib.sha256()
     broken: CaptureError | None = None
-    how, first_t = "", None
+    how, first_t, is_simulated = "", None, False
     try:
         with open_capture(arguments.source, progress=sys.stderr, witness=digest.update) as capture:
+            is_simulated = capture.remark.startswith(_SIMULATED)
             timed = Timed(capture)
             for each in replay(timed, tap, observer):
                 gathered.take(each)
@@ -126,6 +129,7 @@ def _read(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, CaptureE
         sha256=digest.hexdigest(),
         started=utc_of(first_t),
         trouble="" if broken is None else str(broken),
+        is_simulated=is_simulated,
     )
     link = LinkQuality.of_observer(observer)
     return _judge(tap, (gathered, link, source), arguments, prices), broken

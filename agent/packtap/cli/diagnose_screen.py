@@ -62,6 +62,8 @@ def _stop(case: Case) -> Iterator[RenderableType]:
 
 def _answer(case: Case) -> Iterator[RenderableType]:
     lead = case.lead
+    if case.source.is_simulated:
+        yield Text("SIMULATED: this recording is of no real scooter.", style="bold yellow")
     yield Text(f"Pack {case.pack}", style="bold")
     yield Text(f"{lead.title}, {lead.percent:.1f} %: {lead.means}.", style="bold")
 
@@ -94,7 +96,7 @@ def _suspect(case: Case, suspect: Suspect) -> Iterator[RenderableType]:
         cost = case.cost(repair)
         words = f"{repair.words} ({repair.difficulty})"
         yield _item("repair", f"{words}: {cost}, indicative" if cost else words)
-    for words in remedy.prevention:
+    for words in case.prevention if suspect is case.lead else ():
         yield _item("prevent", words)
 
 

@@ -120,6 +120,21 @@ class Case:
         is_defect = self.lead.ranked.cause is not Cause.NONE
         return is_raised or is_defect or bool(self.diagnosis.danger)
 
+    def words(self, event: Event) -> str:
+        """Return an event's sentence; of a pack in danger without the advice to charge it."""
+        action = kinds.by_name[event.kind].action
+        if self.diagnosis.in_danger and action.startswith("Charge"):
+            return event.text.removesuffix(action).rstrip()
+        return event.text
+
+    @property
+    def prevention(self) -> tuple[str, ...]:
+        """How the lead is kept from coming back; of a pack in danger without charging it."""
+        lines = self.lead.remedy.prevention
+        if self.diagnosis.in_danger:
+            return tuple(line for line in lines if not line.startswith("Charge"))
+        return lines
+
     def cost(self, repair: Repair) -> str:
         """Return what a repair costs, for people; "" if nothing."""
         total = self.prices.total(tuple(part.value for part in repair.parts))

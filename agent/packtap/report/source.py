@@ -28,6 +28,7 @@ class Source:
         sha256: of the file as it stands there; None where nothing was recorded.
         started: UTC of the first byte; None if nobody knows.
         trouble: why it ended early; "" if it did not.
+        is_simulated: the recording says of itself that packtap simulated it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Source:
     sha256: str | None = None
     started: datetime | None = None
     trouble: str = ""
+    is_simulated: bool = False
 
     def as_document(self) -> dict[str, object]:
         """Return it as JSON keys and values."""
@@ -46,6 +48,7 @@ class Source:
             "sha256": self.sha256,
             "started": None if self.started is None else self.started.isoformat(),
             "trouble": self.trouble or None,
+            "simulated": self.is_simulated,
         }
 
 
