@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from packtap.config import WebConfig
 from packtap.errors import ConfigError
-from packtap.store import Store
+from packtap.store import Draft, Store
 from packtap.web import make_app
 from packtap.web.export import COLUMNS
 from packtap.web.guard import COOKIE, SESSION_S, Guard, read_token
@@ -361,6 +361,50 @@ def test_a_diagnosis_is_told_in_sentences(config: WebConfig) -> None:
     assert diagnosis["cannot_judge"] == ["weak cell: ride", "capacity fade"]
     assert diagnosis["next_test"] == {"action": "Charge it.", "counts_if": "it warms"}
     assert diagnosis["danger"] == ["Keep away."]
+
+
+def test_health_is_told_with_units_and_unknown_stays_unknown(config: WebConfig) -> None:
+    rows = {
+        "cell_resistance_mohm": [35.25, None, 61.0],
+        "capacity_estimate_mah": 9000.0,
+        "time_to_limit_h": None,
+        "outlook": "no trend",
+        "no_such_row": 7,
+    }
+    write(config, health=rows)
+    health = client_of(config).get("/api/pack", params=KEY).json()["health"]
+    assert health["columns"] == ["resistance, mOhm"]
+    assert health["cells"] == [["1", "35.25"], ["2", "not known"], ["3", "61"]]
+    told = {row["name"]: row["text"] for row in health["rows"]}
+    assert told == {"capacity estimate": "9000 mAh", "outlook": "no trend"}
+
+
+@pytest.mark.parametrize("told", [[], "x", {}, None, {"cell_resistance_mohm": 3, "outlook": ""}])
+def test_health_in_another_form_is_not_shown(config: WebConfig, told: object) -> None:
+    write(config, health=told)
+    assert client_of(config).get("/api/pack", params=KEY).json()["health"] is None
+
+
+def test_a_stored_pack_is_told_with_its_last_health_and_causes(
+    config: WebConfig, store: Path
+) -> None:
+    said = Draft(
+        kind="health",
+        site="depot",
+        agent="pi",
+        bus="a",
+        pack=PACK,
+        boot="boot",
+        utc_offset_ms=0,
+        times_ms=(END,),
+        body={"rows": {"outlook": "fine"}, "causes": {"none": 0.9, "moisture": 0.1}},
+    )
+    with Store.open(store) as opened:
+        opened.commit([said])
+    pack = client_of(config).get("/api/pack", params=KEY).json()
+    assert pack["health"]["rows"][0]["text"] == "fine"
+    words = [cause["words"] for cause in pack["diagnosis"]["causes"]]
+    assert words == ["no defect in the pack", "moisture"]
 
 
 @pytest.mark.parametrize(

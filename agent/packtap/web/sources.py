@@ -174,8 +174,10 @@ class Sources:
 
     def _stored(self, key: Key, path: Path, summary: PackSummary) -> dict[str, Any]:
         with Store.open_read_only(path) as store:
-            events = store.raised(key.pack)
-        shown = of_store(summary, self._latest_of(path, key, summary), events, self._now_ms())
+            events, health = store.raised(key.pack), store.latest_health(key.pack)
+        shown = of_store(
+            summary, self._latest_of(path, key, summary), events, health, self._now_ms()
+        )
         shown["state"] = "stored"
         return shown
 

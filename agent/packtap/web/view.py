@@ -9,15 +9,17 @@ from statistics import median
 from typing import Any, Final
 
 from ninebot_bms import by_name, fault_flags, status_flags
+from packtap.derived import DERIVED
 from packtap.kinds.kind import STOP
 from packtap.model import Cause, Severity, Value
-from packtap.store import PackSummary, StoredEvent
+from packtap.store import PackSummary, StoredEvent, StoredHealth
 
 __all__ = [
     "CAUSE_WORDS",
     "SAFETY",
     "current_words",
     "diagnosis_of",
+    "health_of",
     "of_now",
     "of_store",
     "worst_first",
@@ -25,6 +27,7 @@ __all__ = [
 
 #: Below this, amperes, the current channel's offset says nothing about charging or riding.
 _REST_A: Final = 0.3
+_MAX_CELLS: Final = 16
 #: Registers below this index say what the pack is, not how it is. Source: protocol.md section 5.
 _IDENTITY_END: Final = 0x30
 _MARKS: Final = {
@@ -82,9 +85,10 @@ def of_now(document: Mapping[str, Any], late_s: float) -> dict[str, Any]:
         "bus": _text(document.get("bus")),
         "mode": document["mode"],
         "clock_known": document.get("t") is not None,
+        "pack_before": _text(document.get("pack_before")),
         "doubts": [doubt["text"] for doubt in document["doubts"]],
         "diagnosis": diagnosis_of(document.get("diagnosis")),
-        "health": None,
+        "health": health_of(document.get("health")),
         "link": _link(document, late_s),
     }
 
@@ -93,6 +97,7 @@ def of_store(
     summary: PackSummary,
     latest: Mapping[str, tuple[Value, int]],
     events: Sequence[StoredEvent],
+    health: StoredHealth | None,
     now_ms: int,
 ) -> dict[str, Any]:
     """Return a pack as the store knows it last."""
@@ -122,8 +127,8 @@ def of_store(
         "mode": None,
         "clock_known": True,
         "doubts": [],
-        "diagnosis": None,
-        "health": None,
+        "diagnosis": health and _ranked_only(health.causes),
+        "health": health and health_of(health.rows, _ago(health.t_ms, now_ms)),
         "link": None,
     }
 
@@ -166,6 +171,36 @@ def diagnosis_of(told: object) -> dict[str, Any] | None:
             for name in _sentences(document.get("cannot_judge"), {})
         ],
     }
+
+
+def health_of(told: object, age_s: float | None = None) -> dict[str, Any] | None:
+    """Return the derived quantities in words; None if none is known.
+
+    Args:
+        told: derived row name -> value; a list for cells, cell 1 first.
+        age_s: seconds since it was said; None: just now, or not known.
+    """
+    known = _mapping(told) or {}
+    rows = []
+    columns: list[str] = []
+    values: list[list[str]] = []
+    for row in DERIVED:
+        value = known.get(row.name)
+        title = row.name.removesuffix("_" + row.name.rpartition("_")[2]) if row.unit else row.name
+        title = title.removeprefix("cell_").replace("_", " ")
+        if row.per_cell and isinstance(value, list) and value:
+            columns.append(f"{title}, {row.unit}")
+            values.append([_figure(item) for item in value[:_MAX_CELLS]])
+        elif not row.per_cell and isinstance(value, int | float | str) and value != "":
+            text = f"{_figure(value)} {row.unit}".strip()
+            rows.append({"name": title, "text": text, "means": row.description})
+    if not rows and not columns:
+        return None
+    cells = [
+        [str(number), *(column[number - 1] if number <= len(column) else "" for column in values)]
+        for number in range(1, max(map(len, values), default=0) + 1)
+    ]
+    return {"age_s": age_s, "rows": rows, "columns": columns, "cells": cells}
 
 
 def worst_first(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -239,6 +274,11 @@ def _link(document: Mapping[str, Any], late_s: float) -> dict[str, Any]:
     outbox = _mapping(document.get("outbox")) or {}
     oldest, t = outbox.get("oldest_ms"), document.get("t")
     counters = document["counters"]
+    rejects = [
+        count
+        for name, count in counters.items()
+        if name.startswith("rejects_") and count is not None
+    ]
     return {
         "lines": document["lines"],
         "connected": document["uplink"]["connected"],
@@ -250,7 +290,7 @@ def _link(document: Mapping[str, Any], late_s: float) -> dict[str, Any]:
         "lost_messages": counters.get("gap_messages"),
         "lost_readings": counters.get("readings_dropped"),
         "counters": counters,
-        "rejects": sum(count for name, count in counters.items() if name.startswith("rejects_")),
+        "rejects": sum(rejects) if rejects else None,
         "store_trouble": document["store_trouble"],
         "bus_trouble": document.get("bus_trouble"),
     }
@@ -276,6 +316,20 @@ def _ago(t_ms: int | None, now_ms: int) -> float | None:
 
 def _mapping(value: object) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
+
+
+def _ranked_only(causes: Mapping[str, float]) -> dict[str, Any] | None:
+    """Return what a store keeps of a diagnosis: the causes without their evidence."""
+    if not causes:
+        return None
+    ranked = sorted(causes.items(), key=lambda item: -item[1])
+    return diagnosis_of({"diagnosis": [{"cause": c, "probability": p} for c, p in ranked]})
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _sentences(names: object, said: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 // Which causes explain what was seen, what speaks for and against each, and what to try next.
 
 import { draw, el } from "./dom.js";
+import { age } from "./words.js";
 
 const FEW = 0.01;
 
@@ -51,8 +52,18 @@ function evidence(title, lines) {
 
 /** Draw the derived quantities; nothing if none is known. */
 export function showHealth(node, health) {
-  draw(node, health, (rows) => (rows?.length
-    ? [el("h3", {}, "Health"), el("table", {}, el("tbody", {}, rows.map((row) => el(
-      "tr", {}, el("th", { scope: "row" }, row.name), el("td", {}, row.text)))))]
+  draw(node, health && { ...health, age_s: null }, () => (health
+    ? [
+      el("h3", {}, "Health, worked out from the history ", health.age_s === null ? null : age(health.age_s)),
+      health.rows.length
+        ? el("table", {}, el("tbody", {}, health.rows.map((row) => el(
+          "tr", { title: row.means }, el("th", { scope: "row" }, row.name), el("td", {}, row.text)))))
+        : null,
+      health.columns.length
+        ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Health of each cell" }, el("table", {},
+          el("thead", {}, el("tr", {}, ["cell", ...health.columns].map((name) => el("th", { scope: "col" }, name)))),
+          el("tbody", {}, health.cells.map(([cell, ...values]) => el("tr", {}, el("th", { scope: "row" }, cell), values.map((value) => el("td", {}, value)))))))
+        : null,
+    ]
     : []));
 }

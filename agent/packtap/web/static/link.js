@@ -17,7 +17,7 @@ export function showLink(node, pack) {
       )))),
       el("details", {}, el("summary", {}, "All counters"),
         el("table", {}, el("tbody", {}, Object.entries(link.counters).map(([name, value]) => el(
-          "tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")), el("td", {}, Number(value).toLocaleString("en")),
+          "tr", {}, el("th", { scope: "row" }, name.replaceAll("_", " ")), el("td", {}, whole(value)),
         ))))),
     ];
   });
@@ -38,12 +38,16 @@ function rows(pack, link) {
   return [
     ["mode", pack.mode ?? UNKNOWN, false],
     ["lines", link.lines.map((line) => `${line.name} ${line.is_up ? "up" : "down"}`).join(", ") || UNKNOWN, link.lines.some((line) => !line.is_up)],
-    ["frames", `${count(counters.frames, "frame")}, ${count(link.rejects, "run", "runs")} of bytes refused`, false],
-    ["requests without reply", Number(counters.unanswered).toLocaleString("en"), false],
+    ["frames", `${whole(counters.frames)} frames, ${whole(link.rejects)} runs of bytes refused`, false],
+    ["requests without reply", whole(counters.unanswered), false],
     ["broker", link.connected ? "connected" : `not connected${link.last_error ? `: ${link.last_error}` : ""}`, !link.connected],
     ["waiting to be sent", waiting(link), false],
     ["lost", lost ? `${count(link.lost_messages ?? 0, "message")} never sent, ${count(link.lost_readings ?? 0, "reading")} never stored` : "nothing", lost > 0],
   ];
+}
+
+function whole(value) {
+  return typeof value === "number" ? value.toLocaleString("en") : UNKNOWN;
 }
 
 function waiting(link) {

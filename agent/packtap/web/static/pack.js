@@ -88,7 +88,7 @@ export function showPack(main, key, page) {
     showDiagnosis(parts.diagnosis, pack.diagnosis);
     showHealth(parts.health, pack.health);
     showLink(parts.link, pack);
-    draw(parts.about, [pack.identity, pack.values, pack.history], () => about(pack));
+    draw(parts.about, [pack.identity, others(pack), pack.history, pack.pack_before], () => about(pack));
     draw(parts.downloads, [pack.history, history.range?.()], () => downloads(key, pack, history));
     history.update(pack);
     isFirst = false;
@@ -202,18 +202,24 @@ function flags(pack) {
   ];
 }
 
+/** The registers that have no other place on the page. */
+function others(pack) {
+  return Object.fromEntries(Object.entries({ ...pack.identity, ...pack.values }).filter(([name]) => !ELSEWHERE.has(name)));
+}
+
 function about(pack) {
-  const others = Object.entries({ ...pack.identity, ...pack.values }).filter(([name]) => !ELSEWHERE.has(name));
+  const rest = Object.entries(others(pack));
   const held = pack.history;
   return [
-    others.length
-      ? el("table", {}, el("tbody", {}, others.map(([name, item]) => el(
+    rest.length
+      ? el("table", {}, el("tbody", {}, rest.map(([name, item]) => el(
         "tr", {}, el("th", { scope: "row" }, label(name)), el("td", {}, value(item.v)), el("td", {}, age(item.age_s)),
       ))))
       : el("p", {}, `Serial, capacity and cycles: ${UNKNOWN}.`),
     el("p", { class: "note" }, held
       ? `${count(held.readings, "reading")} in the store${held.first_ms ? `, since ${moment(held.first_ms)}` : ""}${held.undated ? `; ${count(held.undated, "reading")} wait for a known clock` : ""}.`
       : "The store has no reading of this pack yet."),
+    pack.pack_before ? el("p", { class: "note" }, `Before it, pack ${pack.pack_before} was on this bus.`) : null,
   ];
 }
 
