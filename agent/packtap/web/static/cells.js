@@ -20,6 +20,7 @@ export function showCells(node, pack) {
         age(cells.age_s)),
       el("table", { class: "bars" },
         el("caption", { class: "unseen" }, `Voltage of each cell and its deviation from the median; bars reach to ${scale} mV`),
+        el("colgroup", {}, ["n", "bar", "mv", "dev"].map((name) => el("col", { class: `col-${name}` }))),
         el("thead", { class: "unseen" }, el("tr", {}, ["cell", "bar", "voltage", "deviation"].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, cells.rows.map((row) => line(row, scale)))),
       el("p", { class: "note" }, `Bars: deviation from the median, \u00b1${scale} mV.`),

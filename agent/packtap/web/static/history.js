@@ -228,7 +228,7 @@ export class History {
       hooks: {
         setSelect: [(u) => this.selected(u)],
         setCursor: [(u) => this.say(u, names, q, columns, times)],
-        draw: [(u) => this.drawEvents(u, colour)],
+        draw: [(u) => this.drawLone(u, ordered.map((name, i) => [columns[name], series[3 * i + 2].stroke])), (u) => this.drawEvents(u, colour)],
       },
     }, data, this.frame);
     this.touch(this.u);
@@ -309,6 +309,27 @@ export class History {
       if (means.length) parts.push(`all ${q.say(Math.min(...means))} to ${q.say(Math.max(...means))}`);
     }
     this.readout.textContent = parts.length ? `${moment(times[at] * S)}: ${parts.join("; ")}` : "\u00a0";
+  }
+
+  /** A point between two holes has no line and no band: draw it from its lowest to its highest. */
+  drawLone(u, lines) {
+    const { ctx } = u;
+    const ratio = devicePixelRatio;
+    ctx.save();
+    ctx.lineWidth = 2 * ratio;
+    for (const [[low, , high], stroke] of lines) {
+      ctx.strokeStyle = typeof stroke === "function" ? stroke(u) : stroke;
+      ctx.beginPath();
+      low.forEach((value, i) => {
+        if (value === null || (low[i - 1] ?? null) !== null || (low[i + 1] ?? null) !== null) return;
+        const x = u.valToPos(u.data[0][i], "x", true);
+        if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+        ctx.moveTo(x, u.valToPos(value, "y", true) + ratio);
+        ctx.lineTo(x, u.valToPos(high[i], "y", true) - ratio);
+      });
+      ctx.stroke();
+    }
+    ctx.restore();
   }
 
   drawEvents(u, colour) {
