@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -324,6 +325,34 @@ def test_a_range_is_chosen_with_the_mouse(browser: Browser, server: WebServer) -
         page.mouse.move(box["x"] + box["width"] * 0.5, middle, steps=5)
         with plotted(page, 9):
             page.mouse.up()
+        assert visit.errors == []
+
+
+def test_a_reading_between_two_holes_is_drawn(browser: Browser, tmp_path: Path) -> None:
+    store = tmp_path / "packtap.db"
+    first = next(readings_of_days(int(time.time() * 1000), 1, 0.1))
+    lone = {"columns": {"voltage_v": [37.25]}}
+    fill(store, iter([replace(first, times_ms=first.times_ms[:1], body=lone)]))
+    with (
+        web_server(tmp_path, "--store", str(store)) as server,
+        Visit(browser, server.address, viewport=PHONE, color_scheme="light") as visit,
+    ):
+        page = visit.go()
+        press(page, "voltage")
+        expect(page.locator(".plot canvas")).to_be_visible()
+        blue = page.evaluate(
+            """() => {
+              const canvas = document.querySelector(".plot canvas");
+              const area = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+              let found = 0;
+              for (let i = 0; i < area.data.length; i += 4) {
+                const [r, g, b, a] = area.data.slice(i, i + 4);
+                if (a > 100 && b > 180 && b - r > 100 && b - g > 60) found += 1;
+              }
+              return found;
+            }"""
+        )
+        assert blue > 0
         assert visit.errors == []
 
 
