@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from packtap.cli import main
 from packtap.config import WebConfig
 from packtap.errors import ConfigError
 from packtap.store import Draft, Store
@@ -708,3 +710,51 @@ def test_a_line_break_in_a_text_cannot_forge_an_event(config: WebConfig) -> None
     ((name, pack),) = stream(config, **KEY)
     assert name == "pack"
     assert pack["events"][0]["text"].startswith("x\n\nevent")
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_refuses_to_let_others_in_without_a_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["web", "--store", str(tmp_path / "s.db"), "--bind", "0.0.0.0"]) == 2
+    words = capsys.readouterr().err
+    assert "token_file: missing" in words
+    assert "chmod 600" in words
+
+
+def test_the_command_refuses_a_token_that_others_may_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o644)
+    assert main(["web", "--store", "s.db", "--token-file", str(token)]) == 2
+    assert f"chmod 600 {token}" in capsys.readouterr().err
+
+
+def test_the_command_says_that_its_port_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["web", "--store", str(tmp_path / "s.db"), "--port", str(port)]) == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--config", "/absent/web.toml"], "no such file"),
+        (["--store", "s.db", "--bind", "pi"], "'pi' is not an IP address"),
+        (["--store", "s.db", "--token-file", "/absent"], "cannot be read"),
+    ],
+)
+def test_a_wrong_option_is_said_in_words(
+    capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    assert main(["web", *words]) == 2
+    assert problem in capsys.readouterr().err

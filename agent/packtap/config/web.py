@@ -89,6 +89,9 @@ class WebConfig:
     )
 
     def __post_init__(self) -> None:
+        # A file's keys are judged one by one before; an option of the command comes straight here.
+        if wrong := _Address().problem(self.bind):
+            raise ContradictionError([("bind", wrong)])
         address = _parsed(self.bind)
         if address is not None and not address.is_loopback and self.token_file is None:
             raise ContradictionError(
