@@ -1,8 +1,9 @@
 """A tap that is restarted again and again, through JSON text, as the agent does it with a file.
 
-    python tests/restarts.py FOLDER ...
+    PYTHONPATH=tests python tests/restarts.py FOLDER ... [--simulated]
 
-replays every capture in the folders with and without restarts, and says where they differ.
+replays every capture in the folders, and every fault that can be simulated, with and without
+restarts, and says where they differ.
 """
 
 import json
@@ -21,7 +22,9 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.inputs import open_capture
 from packtap.model import Event
 from packtap.replaying import replay
+from packtap.simulated.faults import FAULTS
 from packtap.tap import Digest, Tap, TapSettings
+from simulations import case
 
 __all__ = ["Restarted", "Story", "restarted", "told"]
 
@@ -108,22 +111,32 @@ def recorded(path: Path) -> Iterator[Chunk]:
         yield from chunks
 
 
+def captures(arguments: Iterable[str]) -> Iterator[tuple[str, list[Chunk]]]:
+    """Yield every capture of some folders, or every simulated fault, with its name."""
+    for argument in arguments:
+        if argument == "--simulated":
+            for name, row in FAULTS.items():
+                yield name, list(case(name, cell=3 if row.per_cell else None).chunks())
+            continue
+        for path in sorted(Path(argument).glob("*.log.gz")):
+            yield path.name, list(recorded(path))
+
+
 def main() -> int:
-    """Compare every capture of some folders."""
-    paths = [path for folder in sys.argv[1:] for path in sorted(Path(folder).glob("*.log.gz"))]
-    same = restarts = events = 0
-    for path in paths:
-        without = told(recorded(path), 0.0)
+    """Compare every capture."""
+    same = count = restarts = events = 0
+    for name, chunks in captures(sys.argv[1:]):
+        without = told(chunks, 0.0)
         # Some dozens of restarts, however long the capture.
-        again = told(recorded(path), 3 / max(1, without.snapshots), seed=len(str(path)))
+        again = told(chunks, 3 / max(1, without.snapshots), seed=sum(name.encode()))
         is_same = (again.events, again.diagnosis) == (without.events, without.diagnosis)
         is_same &= again.snapshots == without.snapshots
-        same, restarts = same + is_same, restarts + again.restarts
+        count, same, restarts = count + 1, same + is_same, restarts + again.restarts
         events += len(without.events)
         if not is_same:
-            print(f"{path.name}: another story after {again.restarts} restarts")
-    print(f"{same} of {len(paths)} captures the same, {events} events, {restarts} restarts")
-    return int(same < len(paths))
+            print(f"{name}: another story after {again.restarts} restarts")
+    print(f"{same} of {count} captures the same, {events} events, {restarts} restarts")
+    return int(same < count)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from agent.test_link_checks import damaged, polls, request
 from agent.test_tap import cells_reply, serial_reply, status_reply
 from agent.test_tap_properties import snapshots
 from fake_wire import Read
-from ninebot_bms import BMS2, BusEvent, Chunk, Observer, Snapshot
+from ninebot_bms import BMS2, BusEvent, Observer, Snapshot
 from packtap.analysis import saved_state
 from packtap.analysis.finding import Held
 from packtap.analysis.occasion import Occasion
@@ -28,14 +28,18 @@ from packtap.analysis.saved_state import left_out, restore, save
 from packtap.config import PackConfig, PackModelConfig
 from packtap.errors import StateError
 from packtap.model import Event, EventState
+from packtap.simulated.faults import FAULTS
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.tap import PackChecks, Tap, TapSettings
 from recorded import VECTORS
 from restarts import Restarted, recorded, restarted, told
+from simulations import case
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.log.gz"))
 RECORDINGS = sorted((VECTORS / "recordings").glob("*.log.gz"))
+#: Trips and days are run by hand (`python tests/restarts.py --simulated`).
+SIMULATED = [name for name in FAULTS if case(name).seconds <= 700]
 #: What belongs to the new process; everything else that a check has is saved.
 LEFT_OUT = {
     "CellChecks._rested", "RestClock._rested", "Plausibility._damaged",
@@ -56,15 +60,15 @@ def test_a_recording_tells_the_same_story_however_often_it_is_restarted(path: Pa
     assert again.snapshots == without.snapshots
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_cell_that_fails_on_a_ride_is_told_the_same_with_restarts(seed: int) -> None:
-    wires = Wires(rides.failing(60.0, cell=4 + seed, seed=seed))
-    chunks = [Chunk(t, line, data) for t, line, data in rides.reads(wires, 150.0)]
+@pytest.mark.parametrize("name", SIMULATED)
+def test_every_fault_is_told_the_same_with_restarts(name: str) -> None:
+    made = case(name, cell=3 if FAULTS[name].per_cell else None)
+    chunks = list(made.chunks())
     without = told(chunks, 0.0)
-    again = told(chunks, 0.01, seed=seed)
-    assert {event.cell for event in without.events} >= {4 + seed}
+    again = told(chunks, 2 / max(1, without.snapshots), seed=sum(name.encode()))
+    assert FAULTS[name].kind in {event.kind for event in without.events}
     assert (again.events, again.diagnosis) == (without.events, without.diagnosis)
-    assert again.restarts > 10
+    assert again.restarts > 3
 
 
 @settings(max_examples=60, deadline=None)
