@@ -171,12 +171,11 @@ class Tap:
             StateError: the state is not of a tap like this, or is damaged.
         """
         tap = cls(settings, open_events)
-        addresses, known = state.get("addresses"), state.get("open")
-        if not isinstance(addresses, list) or not isinstance(known, list):
-            raise StateError("not understood: no addresses, or no open events")
-        for entry in addresses:
-            tap._resume_pack(entry)
-        restore(tap, state.get("known"))
+        try:
+            known = tap._restore(state)
+        except StateError:
+            open_events.decide_anew()
+            raise
         if deaf_since is not None:
             open_events.was_deaf(deaf_since, now)
             # How long the line was not heard is known when it is heard again.
@@ -184,9 +183,20 @@ class Tap:
         # Raised after the state was saved: the checks go on, and do not raise it once more.
         late = [event for event in open_events.all() if event.id not in known]
         tap._note([event for event in late if event.pack == tap.pack])
-        for address, pack in tap._packs.items():
+        for address in tap._checks:
+            pack = tap._packs.get(address)
             tap._reopen(address, [event for event in late if event.pack == pack])
         return tap
+
+    def _restore(self, state: Mapping[str, object]) -> list[object]:
+        """Put a state back; return the ids of the events that were open then."""
+        addresses, known = state.get("addresses"), state.get("open")
+        if not isinstance(addresses, list) or not isinstance(known, list):
+            raise StateError("not understood: no addresses, or no open events")
+        for entry in addresses:
+            self._resume_pack(entry)
+        restore(self, state.get("known"))
+        return known
 
     def diagnose(self) -> Diagnosis:
         """Rank the causes of what has been seen at the main address."""

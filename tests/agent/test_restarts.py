@@ -4,7 +4,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -421,8 +421,13 @@ def test_foreign_json_is_refused_and_raises_nothing_else(foreign: Any) -> None:
 
 
 @cache
+def full_tap_once() -> Tap:
+    return full_tap()
+
+
+@cache
 def saved_once() -> str:
-    return json.dumps(full_tap().state())
+    return json.dumps(full_tap_once().state())
 
 
 @settings(max_examples=200, deadline=None)
@@ -438,10 +443,14 @@ def test_a_state_with_something_replaced_is_taken_or_refused(data: st.DataObject
         here = data.draw(st.sampled_from(deeper))
     key = data.draw(st.sampled_from(list(here) if isinstance(here, dict) else range(len(here))))
     here[key] = data.draw(JSON)
+    opened = full_tap_once().open_events.all()
+    open_events = OpenEvents("x", [replace(event, id=f"{event.id}0") for event in opened])
     try:
-        Tap.resumed(TapSettings(), OpenEvents("x"), state)
+        Tap.resumed(TapSettings(), open_events, state, 0.0, 1.0)
     except StateError as error:
         assert "\n" not in str(error)
+        assert open_events.expire(1e9) == []
+    assert len(open_events.all()) == len(opened)
 
 
 def test_a_state_of_other_checks_is_refused() -> None:

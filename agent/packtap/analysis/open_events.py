@@ -145,6 +145,11 @@ class OpenEvents:
         ripe = sorted((each for each in due if each[0] <= now), key=lambda each: each[0])
         return [self._end(key) for _, key in ripe]
 
+    def decide_anew(self) -> None:
+        """Forget which ends wait: they are found again if it is so."""
+        self._ending.clear()
+        self._now = None
+
     def was_deaf(self, since: float, until: float) -> None:
         """Leave out a time in which nobody listened: what was absent may have come back in it."""
         missed_s = max(0.0, until - since)

@@ -181,7 +181,8 @@ def _read_dict(content: Any, fresh: Any) -> dict[Any, Any]:
     read = {}
     for saved_key, item in content:
         key = _read(saved_key, None)
-        read[key] = _read(item, target.get(key))
+        read[key] = _read_alike(item, target.get(key))
+    _require(not target or read.keys() <= target.keys(), "something that is not there")
     target.clear()
     target.update(read)
     return target
