@@ -11,7 +11,6 @@ event waits for the time that data or `idle` bring, and carries the time at whic
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 
 from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
@@ -29,10 +28,11 @@ from packtap.analysis.link_health import (
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.saved_state import Saved, restore, save
-from packtap.config import PackConfig, PackModelConfig, model_of
+from packtap.config import model_of
 from packtap.errors import StateError
 from packtap.model import Event, EventState
 from packtap.pack_checks import PackChecks
+from packtap.tap_values import Digest, TapSettings, pack_name
 from packtap.untaken import Untaken
 
 __all__ = ["Digest", "PackChecks", "Tap", "TapSettings", "pack_name"]
@@ -46,43 +46,6 @@ _SETTLED_S: Final = 0.3
 #: counts as quiet, 0.06 s until a reply no longer waits for its request. Only then is it certain
 #: that nothing of the last `_SETTLED_S` is still to come.
 _TOLD_LATE_S: Final = 0.15
-
-
-@dataclass(frozen=True, slots=True)
-class TapSettings:
-    """What judging needs to know beside the bytes.
-
-    Attributes:
-        unknown_pack: name of a pack whose serial is not known.
-        rested: the pack was off for long before this tap began (a bench).
-        pack: limits of the checks.
-        models: what holds instead for packs of a model, once the pack tells what it is.
-    """
-
-    unknown_pack: str = "unknown"
-    rested: bool = False
-    pack: PackConfig = field(default_factory=PackConfig)
-    models: tuple[PackModelConfig, ...] = ()
-
-    def limits(self, model: int | None) -> PackConfig:
-        """Return the limits of a model, by its place in `models`; None: of any other pack."""
-        return self.pack if model is None else self.models[model].limits(self.pack)
-
-
-@dataclass(slots=True)
-class Digest:
-    """What a stretch of bus events gave, each list in the order of time.
-
-    Attributes:
-        snapshots: pack name, snapshot.
-        events: what was raised and cleared.
-        renamed: what had been raised before its pack's name was known, once more under that name:
-            nothing new, but a store that files events by pack needs it beside their end.
-    """
-
-    snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    renamed: list[Event] = field(default_factory=list)
 
 
 class Tap:
@@ -375,12 +338,3 @@ class Tap:
         if events:
             self._evidence.take(events)
         return events
-
-
-def pack_name(snapshot: Snapshot) -> str | None:
-    """Return the serial if it can name a pack, else None (unread, placeholder, not ASCII)."""
-    serial = snapshot.trusted("serial")
-    if not isinstance(serial, str):
-        return None
-    name = serial.strip()
-    return name if name.isascii() and name.isalnum() else None
