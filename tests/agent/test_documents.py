@@ -4,13 +4,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from packtap.cli import COMMANDS
+from packtap.doctor.verdict_rows import LISTEN_ROWS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "deploy/WIRING.md",
+)
 README = (ROOT / "README.md").read_text()
 _PATH = re.compile(r"`((?:protocol|agent|tests|deploy|systemd|\.ci)/[\w./-]+)`")
 
@@ -19,6 +27,33 @@ _PATH = re.compile(r"`((?:protocol|agent|tests|deploy|systemd|\.ci)/[\w./-]+)`")
 def test_every_path_in_a_document_exists(name: str) -> None:
     text = (ROOT / name).read_text()
     assert [path for path in _PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_a_document_links_or_shows_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+
+
+def test_the_drawing_of_the_wires_is_whole_and_described() -> None:
+    drawing = ElementTree.parse(ROOT / "deploy/wiring.svg").getroot()
+    words = " ".join(drawing.itertext())
+    for name in ("RX 1", "RX 2", "GND", "TX stays open", "P+", "never 5 V", "isolator", "kOhm"):
+        assert name in words
+    assert not [each for each in drawing.iter() if each.tag.endswith(("script", "image", "use"))]
+    title = drawing.find("{http://www.w3.org/2000/svg}title")
+    assert title is not None
+    assert title.text
+
+
+def test_the_readme_shows_the_doctor_as_it_speaks() -> None:
+    (shown,) = re.findall(r"\$ packtap doctor [^\n]*\n(.*?)```", README, re.DOTALL)
+    row = next(row for row in LISTEN_ROWS if row.name == "esc_knocks")
+    words = " ".join(shown.split())
+    assert words.startswith(row.title)
+    assert row.means in words
+    assert row.next[0] in words
 
 
 def test_architecture_lists_every_module_of_both_packages() -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -578,6 +579,32 @@ def test_another_web_server_is_not_taken_for_a_store(mosquitto: Mosquitto, place
         ran = doctor("--config", place.ingest(mosquitto.port, f"http://127.0.0.1:{port}", "x"))
         server.terminate()
     assert ran.outcome("store token and bucket") == "fail"
+
+
+def test_a_store_that_answers_rubbish_is_said_to_give_no_answer(
+    mosquitto: Mosquitto, place: Place
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"\x00\x01\x02 rubbish\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        ran = doctor("--config", place.ingest(mosquitto.port, url, "x"))
+        thread.join()
+    assert ran.outcome("store answers") == "fail"
+
+
+def test_a_host_that_cannot_be_one_is_said(place: Place) -> None:
+    path = Path(place.agent(1883))
+    path.write_text(path.read_text().replace('"127.0.0.1"', '"a..b"'))
+    ran = doctor("--config", str(path))
+    assert "a..b is not known" in ran.check("broker reachable")["seen"]
 
 
 def test_the_embedded_store_is_tried(mosquitto: Mosquitto, place: Place) -> None:

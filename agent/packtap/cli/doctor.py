@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps(check.as_document()))
         print(json.dumps(found.verdict.as_document(found.checks, found.seconds)))
     else:
-        print("\n".join(_report(found)))
+        print("\n".join(report(found)))
     return _code(found.verdict)
 
 
@@ -150,7 +151,8 @@ def _is_in(listener: Listener, ports: Sequence[FoundPort]) -> bool:
 # For people: plain text of 80 columns, so that a pipe and a small terminal show the same.
 
 
-def _report(found: Examination) -> Iterator[str]:
+def report(found: Examination) -> Iterator[str]:
+    """Yield the lines for people: the verdict, what to do next, and the table of checks."""
     verdict = found.verdict
     yield f"{verdict.title} [{verdict.name}, {found.seconds:.0f} s]"
     yield from _paragraph("Seen:", verdict.seen)
@@ -158,13 +160,29 @@ def _report(found: Examination) -> Iterator[str]:
     for number, step in enumerate(verdict.next, start=1):
         yield from _paragraph("Next:" if number == 1 else "", f"{number}. {step}", hanging=3)
     yield ""
+    passes = (check for check in found.checks if check.outcome is Outcome.PASS)
+    yield from _paired(_row(_MARKS[Outcome.PASS], f"{_name(c)}: {c.seen}") for c in passes)
     for check in found.checks:
-        if check.outcome is not Outcome.NOT_TRIED:
-            yield from _row(_MARKS[check.outcome], f"{_name(check)}: {check.seen}")
-            if check.outcome is Outcome.FAIL and check.next not in verdict.next:
-                yield from _row("", f"{check.means} {check.next}")
+        if check.outcome is not Outcome.FAIL:
+            continue
+        yield from _row(_MARKS[check.outcome], f"{_name(check)}: {check.seen}")
+        # Of the wires the verdict speaks for all: their other faults are what follows from it.
+        if check.name not in FAMILIES["the wires"] and check.next not in verdict.next:
+            yield from _row("", f"{check.means} {check.next}")
     for reason, names in _untried(found.checks).items():
         yield from _row(_MARKS[Outcome.NOT_TRIED], f"{', '.join(names)}: {reason}")
+
+
+def _paired(rows: Iterable[list[str]]) -> Iterator[str]:
+    """Yield long rows, then short ones two side by side: all of it fits a small screen."""
+    short: list[str] = []
+    for row in rows:
+        if len(row) == 1 and len(row[0]) < _WIDTH // 2:
+            short += row
+        else:
+            yield from row
+    for left, right in zip_longest(short[::2], short[1::2], fillvalue=""):
+        yield (left.ljust(_WIDTH // 2) + right).rstrip()
 
 
 def _untried(checks: Sequence[Check]) -> dict[str, list[str]]:

@@ -56,7 +56,7 @@ def ask(listener: Listener, tools: Tools) -> Bus:
     """
     heard: list[Heard] = []
     answers: list[Answer] = []
-    untried: list[str] = []
+    untried: list[int] = []
     for each in _tries(listener.baud):
         tools.say(
             f"listening 1 s, then asking {each.words} at {each.baud} baud, up to "
@@ -67,7 +67,7 @@ def ask(listener: Listener, tools: Tools) -> Bus:
         except LinkError as error:
             if error.trouble is not LinkTrouble.NO_SUCH_RATE or each.baud == listener.baud:
                 raise
-            untried.append(f"{each.baud} baud: {error}")
+            untried.append(each.baud)
             continue
         answers.append(answer)
         heard.append(counts)

@@ -82,15 +82,15 @@ def _reachable(config: AgentConfig | IngestConfig) -> Iterator[Check]:
     where = f"{mqtt.host}:{mqtt.port}"
     try:
         _connect(mqtt).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that cannot be one is a UnicodeError
         yield failed(BROKER_CHECKS[0], *_unreachable(error, mqtt))
     else:
         yield passed(BROKER_CHECKS[0], where)
 
 
-def _unreachable(error: OSError, mqtt: BrokerConfig) -> tuple[str, str, str]:
+def _unreachable(error: OSError | UnicodeError, mqtt: BrokerConfig) -> tuple[str, str, str]:
     where = f"{mqtt.host}:{mqtt.port}"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         return (
             f"the name {mqtt.host} is not known",
             "This machine finds no address for it: no network, no name server, or a typing error.",

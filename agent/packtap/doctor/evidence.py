@@ -130,12 +130,12 @@ class Bus:
     Attributes:
         wires: one, or the two of a full-duplex bus.
         answers: what a bench got, in the order of trying; None: it was only listened to.
-        untried_rates: rates that the port cannot run at, with the reason.
+        untried_rates: rates that the port cannot run at.
     """
 
     wires: tuple[Wire, ...]
     answers: tuple[Answer, ...] | None = None
-    untried_rates: tuple[str, ...] = field(default=())
+    untried_rates: tuple[int, ...] = field(default=())
 
     @property
     def is_bench(self) -> bool:

@@ -23,7 +23,7 @@ from packtap.doctor.delivery import (
 )
 from packtap.doctor.findings import Check, Outcome, Verdict, failed, not_tried, passed
 from packtap.doctor.host import HOST_CHECKS, host_checks, untried_host_checks
-from packtap.doctor.line_checks import line_checks, untried_line_checks
+from packtap.doctor.line_checks import LINE_CHECKS, line_checks, untried_line_checks
 from packtap.doctor.line_verdict import judge
 from packtap.doctor.listening import LISTEN_BUDGET_S, Listener, Tools, listen
 from packtap.doctor.raspberry import RASPBERRY_CHECKS, raspberry_checks, untried_raspberry_checks
@@ -46,6 +46,7 @@ BUDGET_S: Final = _REST_S + max(LISTEN_BUDGET_S, ASK_BUDGET_S, DELIVERY_BUDGET_S
 
 #: Checks that belong together: what they are about -> their names.
 FAMILIES: Final = {
+    "the wires": LINE_CHECKS,
     "the Pi's own UART": RASPBERRY_CHECKS,
     "this machine": HOST_CHECKS,
     "broker": BROKER_CHECKS,
@@ -183,7 +184,9 @@ def _examine_wires(plan: Plan, tools: Tools) -> tuple[list[Check], Verdict | Non
         verdict = replace(_verdict_of(row.name, check), title=row.title)
         return [check, *untried_line_checks("the port cannot be used")], verdict
     checks = [*_port_checks(plan), *line_checks(bus)]
-    checks += [not_tried("other rate", words) for words in bus.untried_rates]
+    if bus.untried_rates:
+        rates = ", ".join(map(str, bus.untried_rates))
+        checks.append(not_tried("other rates", f"the port cannot run at {rates} baud"))
     return checks, judge(bus)
 
 
@@ -204,7 +207,7 @@ def _port_checks(plan: Plan) -> list[Check]:
                 )
             )
     if len(checks) == len(plan.listeners):
-        checks.append(passed(_ALONE, "no other program has it, as far as can be seen"))
+        checks.append(passed(_ALONE, "as far as seen"))
     return checks
 
 
@@ -294,9 +297,8 @@ _SILENCING: Final = frozenset({"serial console", "UART switched on"})
 
 def _overall(verdict: Verdict | None, checks: Sequence[Check]) -> Verdict:
     """Return the fault that explains most; what stands in the table stands there anyway."""
-    of_line = {check.name for check in untried_line_checks("")}
     faults = [check for check in checks if check.outcome is Outcome.FAIL]
-    others = [check for check in faults if check.name not in of_line]
+    others = [check for check in faults if check.name not in LINE_CHECKS]
     if verdict is None or verdict.is_fine:
         if others:
             return _verdict_of(others[0].name.lower().replace(" ", "_"), others[0])

@@ -14,7 +14,7 @@ from packtap.doctor.findings import Check, failed, not_tried, passed
 from packtap.doctor.line_verdict import DIALECTS, amount_words, esc_words, wake_words
 from packtap.doctor.verdict_rows import rows_for
 
-__all__ = ["line_checks", "untried_line_checks"]
+__all__ = ["LINE_CHECKS", "line_checks", "untried_line_checks"]
 
 _PACKS: Final = {
     BMS: "0x22, the pack",
@@ -26,6 +26,7 @@ _LISTENS: Final = "only listened; --bench asks the pack"
 _NO_FRAMES: Final = "no frame was read"
 _NO_BYTES: Final = "no byte came"
 _OWN_ONLY: Final = "only own requests came back"
+_NO_ANSWER: Final = "the pack does not answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ class _Look:
         """Did nothing come on this bench but what was sent?"""
         return self.bus.is_echo_only
 
+    @property
+    def why_unread(self) -> str:
+        """Why there is no frame to judge by."""
+        if self.is_own_only:
+            return _OWN_ONLY
+        return _NO_ANSWER if self.bus.is_bench else _NO_FRAMES
+
 
 def line_checks(bus: Bus) -> list[Check]:
     """Return the checks of each wire, then those of the bus as a whole."""
@@ -60,7 +68,7 @@ def line_checks(bus: Bus) -> list[Check]:
 
 def untried_line_checks(why: str) -> list[Check]:
     """Return all checks of the line as not tried, when its port could not be used."""
-    return [not_tried(name, why) for name in (*_WIRE_CHECKS, *_BUS_CHECKS)]
+    return [not_tried(name, why) for name in LINE_CHECKS]
 
 
 # One wire.
@@ -88,6 +96,8 @@ def _rate(look: _Look) -> Check:
         return not_tried("", _NO_BYTES)
     if look.is_own_only:
         return not_tried("", _OWN_ONLY)
+    if wire.is_inverted:
+        return not_tried("", "cannot be told of an upside-down line")
     if wire.is_at_other_rate:
         words = f"frames at {wire.best.baud} baud, none at {wire.wanted.baud}"
         return look.fail("other_rate", words)
@@ -122,9 +132,9 @@ def _joined(look: _Look) -> Check:
 
 def _collisions(look: _Look) -> Check:
     if not look.wire.has_frames:
-        return not_tried("", _OWN_ONLY if look.is_own_only else _NO_FRAMES)
+        return not_tried("", look.why_unread)
     best = look.wire.best
-    words = f"{best.refused} damaged runs, {best.frames} frames"
+    words = f"{best.refused} of {best.refused + best.frames} damaged"
     if look.wire.is_colliding:
         return look.fail("pack_answers_badly" if look.bus.is_bench else "collisions", words)
     return passed("", words)
@@ -135,7 +145,7 @@ def _collisions(look: _Look) -> Check:
 
 def _dialect(look: _Look) -> Check:
     if not look.bus.dialects:
-        return not_tried("", _OWN_ONLY if look.is_own_only else _NO_FRAMES)
+        return not_tried("", look.why_unread)
     return passed("", " and ".join(DIALECTS[dialect] for dialect in look.bus.dialects))
 
 
@@ -144,7 +154,7 @@ def _master(look: _Look) -> Check:
     if bus.is_bench:
         if bus.has_other_master:
             return look.fail("another_master", "somebody else asks this pack")
-        return passed("", "nobody else asks this pack")
+        return passed("", "nobody else")
     if not bus.has_frames:
         return not_tried("", _NO_FRAMES)
     if not bus.knocks + bus.polls:
@@ -182,7 +192,7 @@ def _awake(look: _Look) -> Check:
     bus = look.bus
     if bus.is_bench:
         if bus.answer is None or bus.answer.wake_s is None:
-            return not_tried("", "it does not answer" if bus.requests_sent else "nothing was sent")
+            return not_tried("", look.why_unread if bus.requests_sent else "nothing was sent")
         return passed("", wake_words(bus.answer.wake_s))
     if bus.pack_frames:
         return passed("", "it answers")
@@ -198,7 +208,7 @@ def _address(look: _Look) -> Check:
     if bus.answer is not None:
         return passed("", _PACKS[bus.answer.address])
     if bus.is_bench or not (bus.repliers or bus.asked):
-        return not_tried("", "no pack was heard")
+        return not_tried("", look.why_unread if not bus.has_frames else "no pack was heard")
     known = ", ".join(
         _PACKS.get(address, f"0x{address:02x}") for address in bus.repliers or bus.asked
     )
@@ -216,7 +226,7 @@ def _echo(look: _Look) -> Check:
     words = f"{bus.echoes} of {bus.requests_sent} requests came back"
     if bus.echoes and bus.answer is None:
         return look.fail("own_echo", words)
-    return passed("", words if bus.echoes else "none: RX and TX are separate")
+    return passed("", words if bus.echoes else "none")
 
 
 _Questions = Mapping[str, Callable[[_Look], Check]]
@@ -236,3 +246,6 @@ _BUS_CHECKS: Final[_Questions] = {
     "address": _address,
     "own echo": _echo,
 }
+
+#: Names of all checks of the line, in order.
+LINE_CHECKS: Final = (*_WIRE_CHECKS, *_BUS_CHECKS)

@@ -34,12 +34,14 @@ def judge(bus: Bus) -> Verdict:
 
 def _wire_words(wire: Wire, bus: Bus) -> str:
     name = f"{wire.line}: " if len(bus.wires) > 1 else ""
-    tried = [wire.best] if wire.has_frames else list(wire.heard)
-    words = ", ".join(amount_words(heard) for heard in tried)
     best = wire.best
+    words = amount_words(best)
+    others = ", ".join(str(heard.baud) for heard in wire.heard[1:])
+    if others and not wire.has_frames:
+        words += f"; {'no frame' if wire.has_traffic else 'none'} there, nor at {others}"
     if wire.has_frames:
         words += f": {best.frames} frames ({_kinds(best)})"
-        words += f", {best.refused} damaged runs" if best.refused else ""
+        words += f", {best.refused} damaged" if best.refused else ""
     return name + words
 
 
@@ -64,7 +66,7 @@ def esc_words(bus: Bus) -> str:
     seconds = max(wire.best.seconds for wire in bus.wires)
     rate = (bus.knocks + bus.polls) / max(seconds, 1e-3)
     verb = "knocks" if bus.is_knocking else "asks"
-    return f"the ESC {verb} {rate:.1f} times a second"
+    return f"the ESC {verb} {rate:.1f}/s"
 
 
 def _answer_words(bus: Bus) -> str:

@@ -103,7 +103,7 @@ def listen(listeners: Sequence[Listener], tools: Tools) -> Bus:
     """
     first = _hear_wanted(listeners, tools)
     heard = [[each] for each in first]
-    untried: list[str] = []
+    untried: list[int] = []
     if any(each.has_traffic and not each.frames for each in first):
         wanted = {listener.baud for listener in listeners}
         rates = [
@@ -117,7 +117,7 @@ def listen(listeners: Sequence[Listener], tools: Tools) -> Bus:
             except LinkError as error:
                 if error.trouble is not LinkTrouble.NO_SUCH_RATE:
                     raise
-                untried.append(f"{baud} baud: {error}")
+                untried.append(baud)
                 continue
             for wire, each in zip(heard, again, strict=True):
                 wire.append(each)

@@ -171,8 +171,8 @@ def _bluetooth(board: _Board, device: str | None) -> Check:
         name,
         "Bluetooth has the PL011 (ttyAMA0)",
         "Pins 8 and 10 are not connected to it: what is sent there reaches nobody.",
-        f"Add dtoverlay=disable-bt and enable_uart=1 to {board.config_name}, then "
-        "sudo systemctl disable hciuart, reboot, and use /dev/serial0.",
+        f"Add dtoverlay=disable-bt and enable_uart=1 to {board.config_name}, reboot, and use "
+        "/dev/serial0. (Images before Bookworm also: sudo systemctl disable hciuart.)",
     )
 
 

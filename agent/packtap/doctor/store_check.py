@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from email.message import Message
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,7 @@ def _influx(config: InfluxConfig) -> Iterator[Check]:
     answers, token = STORE_CHECKS
     try:
         status, words, is_store = _write_nothing(config)
-    except (OSError, ValueError, ConfigError) as error:
+    except (OSError, ValueError, HTTPException, ConfigError) as error:
         reason = getattr(error, "reason", error)
         yield failed(
             answers,

@@ -23,7 +23,7 @@ TX: Final = "adapter TX (Pi: pin 8, GPIO14)"
 _GND: Final = "GND (Pi: pin 6)"
 PACK_TX: Final = "the pack's TX (ESC header pin R, often white)"
 _PACK_RX: Final = "the pack's RX (ESC header pin T, often yellow)"
-_BENCH: Final = "Take the pack's data plug off the ESC and run packtap doctor --bench PORT."
+_BENCH: Final = "Pack's data plug off the ESC, then: packtap doctor --bench PORT"
 _MEASURE: Final = (
     "Qualified person: data wire against pack minus rests near 3.3 V; 0 V: no data wire or no "
     "ground; more than 3.6 V is never a signal: take RX off."
@@ -77,9 +77,8 @@ _UNREADABLE: Final = (
         "The line is upside down: it rests at 0 V where it should rest at 3.3 V. An RS-232 "
         "adapter, a transistor or an inverting optocoupler stands between the wire and RX.",
         (
-            "Use a 3.3 V TTL adapter without inversion (never RS-232 levels) straight on the wire, "
-            "through its series resistor.",
-            "With an isolator: take a non-inverting one (a digital isolator, not one optocoupler).",
+            "Use a 3.3 V TTL adapter without inversion, through the series resistor.",
+            "Isolator: a digital, non-inverting one, not a single optocoupler.",
             "An FTDI adapter may be set to invert RXD: FT_PROG shows it.",
         ),
     ),
@@ -102,7 +101,8 @@ _UNREADABLE: Final = (
         "Bytes come, and no rate makes frames of them: another rate, two wires joined on one RX, "
         "noise on an open RX, or no Ninebot or Xiaomi bus at all.",
         (
-            f"Check that {RX} is on {PACK_TX} and {_GND} on pack minus: an open RX picks up noise.",
+            "Check RX (Pi: pin 10) on the pack's TX (pin R), GND (pin 6) on pack minus: an open RX "
+            "picks up noise.",
             "One RX for each wire: never join the two data wires.",
             _MEASURE,
         ),
@@ -120,7 +120,7 @@ LISTEN_ROWS: Final = (
             "Turn the scooter on and run this again: a stock ESC talks within a second.",
             f"Check {RX} on {PACK_TX}, and {_GND} on pack minus.",
             _MEASURE,
-            f"Scooter stays dead: {_BENCH[0].lower()}{_BENCH[1:]}",
+            f"Still dead? {_BENCH}",
         ),
         is_silent=True,
     ),
@@ -155,21 +155,21 @@ LISTEN_ROWS: Final = (
         "Frames are read, and far too many are damaged: two nodes send at once (a second master, "
         "an app on the one-wire bus), the ground is poor, or two wires touch.",
         (
-            "Close the phone app and unplug other tools on this bus, then run this again.",
-            f"Check {_GND} on pack minus, short and firm; 1 kOhm in series, a short cable.",
-            "One RX for each wire; nobody but the ESC may send while the ESC is connected.",
+            "Close the phone app, unplug other tools on this bus, run this again.",
+            f"Check {_GND} on pack minus, short and firm; 1 kOhm in series.",
+            "One RX for each wire; only the ESC sends while it is connected.",
         ),
     ),
     VerdictRow(
         "esc_knocks",
-        "Only the ESC is heard: it knocks, and the pack does not answer.",
+        "Only the ESC is heard: it knocks, the pack is silent.",
         lambda bus: bus.is_knocking,
         "The ESC knocks every 15 ms and gets no answer it accepts: the pack is asleep, cut off or "
         "dead, or its data wire is broken. The ESC shows error 21, or the scooter stays off.",
         (
-            "Plug the charger in for ten seconds: a sleeping pack wakes. Then run this again.",
-            "Check the data plug between pack and ESC: seated, clean, no bent pin, no moisture.",
-            f"Is a second RX on {PACK_TX}? Without one an answer would not be heard here.",
+            "Charger in for ten seconds: a sleeping pack wakes; then run again.",
+            "Check the data plug of the pack: seated, clean, dry, no bent pin.",
+            f"Tap {PACK_TX} too: an answer would show there.",
             _BENCH,
         ),
     ),
@@ -288,12 +288,12 @@ BENCH_ROWS: Final = (
         "Nothing answers, in both dialects, at both rates, as internal and external pack, while "
         "waking it: no wire, a board that is off or dead, or an empty pack.",
         (
-            f"Swap RX and TX: {TX} belongs on {_PACK_RX}, {RX} on {PACK_TX}.",
-            f"Check {_GND} on the pack's data ground. Some boards need 10 kOhm from their TX to "
-            "3.3 V.",
-            "Plug the charger in for ten seconds, then run this again: an empty board sleeps.",
-            "Qualified person: pack voltage at the discharge plug. 0 V: protection or fuse; 30-42 "
-            "V: board or data wire. Do not open the pack otherwise.",
+            "Swap RX and TX: the adapter's TX belongs on the pack's RX (pin T), its RX on the "
+            "pack's TX (pin R).",
+            f"Check {_GND} on the data ground. Some boards need 10 kOhm from TX to 3.3 V.",
+            "Charger in for ten seconds, then again: an empty board sleeps.",
+            "Qualified person: voltage at the discharge plug. 0 V: protection or fuse; 30-42 V: "
+            "board or data wire. Do not open the pack otherwise.",
         ),
         is_silent=True,
     ),
