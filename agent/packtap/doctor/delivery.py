@@ -29,9 +29,9 @@ BROKER_CHECKS: Final = (
     "broker reachable",
     "broker certificate",
     "device certificate",
-    "broker lets us in",
-    "may publish",
-    "somebody stores it",
+    "broker login",
+    "publishing",
+    "subscriber",
 )
 
 #: A broker on the other side of a mobile network answers within a second; four are patient.

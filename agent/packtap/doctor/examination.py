@@ -328,7 +328,7 @@ _NOTHING_FOUND: Final = Verdict(
 def _verdict_of(name: str, check: Check) -> Verdict:
     return Verdict(
         name,
-        f"Fault: {check.name}.",
+        f"What fails: {check.name}.",
         is_fine=False,
         is_silent=False,
         seen=check.seen,

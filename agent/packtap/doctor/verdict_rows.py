@@ -218,10 +218,10 @@ LISTEN_ROWS: Final = (
 BENCH_ROWS: Final = (
     VerdictRow(
         "another_master",
-        "Somebody else asks this pack: nothing was sent.",
+        "Somebody else asks this pack.",
         lambda bus: bus.has_other_master,
-        "The data plug is still on the ESC, or another tool is "
-        "connected. Two transmitters would fight, so packtap stopped sending.",
+        "The data plug is still on the ESC, or another tool is connected. Two transmitters would "
+        "fight, so packtap sends nothing.",
         (
             "Take the pack's data plug off the ESC, unplug other tools, and run this again.",
             "To look on without asking: packtap doctor PORT, without --bench.",
