@@ -17,7 +17,7 @@ from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler,
 from ninebot_bms.frames import BMS_ADDRESSES
 from packtap.analysis.configured import configured
 from packtap.analysis.diagnosis import Diagnosis, diagnose
-from packtap.analysis.esc_error import EscErrorReader
+from packtap.analysis.esc_error import EscErrorWatch
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
 from packtap.analysis.link_health import (
@@ -70,8 +70,8 @@ class Tap:
         self._noise = NoiseCheck(link)
         lost = CommLossCheck(link, bench=settings.rested)
         self._link_checks = (lost, IntermittentCheck(link), self._noise)
+        self._esc = EscErrorWatch()
         self._evidence = Evidence()
-        self._esc_error = EscErrorReader()
         self._last_block_t: float | None = None
         self._deaf_since: float | None = None
 
@@ -185,7 +185,7 @@ class Tap:
             if not isinstance(event, Unanswered) and event.t is not None:
                 self._expire(event.t, result)
             self._occasion.receive(event)
-            if (code := self._esc_error.receive(event)) is not None:
+            if (code := self._esc.receive(event)) is not None:
                 self._evidence.report_error(code)
             if isinstance(event, Reply):
                 self._take_block(event, result)

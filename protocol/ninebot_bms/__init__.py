@@ -8,6 +8,7 @@ Bytes in, frames of both dialects out (`Framer`); frames in, matched requests an
 from ninebot_bms.capture import CaptureFormat, CaptureReader, Chunk, format_chunk, read_capture
 from ninebot_bms.commands import MAX_READ, READ, is_read_request, read_request
 from ninebot_bms.errors import DecodeError, FrameError, NinebotError, Reason, ReplyError
+from ninebot_bms.esc_errors import ESC_ERRORS, EscError, esc_error_of
 from ninebot_bms.framer import Framer, Reject
 from ninebot_bms.frames import (
     BMS,
@@ -55,6 +56,7 @@ __all__ = [
     "DASHBOARD",
     "DEFAULT_POLLS",
     "ESC",
+    "ESC_ERRORS",
     "ESC_REGISTERS",
     "MAX_PAYLOAD",
     "MAX_READ",
@@ -69,6 +71,7 @@ __all__ = [
     "DecodeError",
     "Dialect",
     "Doubt",
+    "EscError",
     "Evidence",
     "Frame",
     "FrameError",
@@ -98,6 +101,7 @@ __all__ = [
     "checksum",
     "decode_block",
     "decode_esc",
+    "esc_error_of",
     "fault_flags",
     "format_chunk",
     "identify",

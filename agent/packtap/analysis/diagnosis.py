@@ -22,7 +22,7 @@ from packtap.analysis.evidence import Evidence
 from packtap.analysis.next_test import HAZARDS, TESTS, PossibleTest
 from packtap.analysis.observation_rows import by_key
 from packtap.analysis.requirements import lacking
-from packtap.analysis.statements import say, say_answer
+from packtap.analysis.statements import say, say_answer, say_error
 from packtap.model import Cause
 
 __all__ = ["FAULT_PRIOR", "Diagnosis", "RankedCause", "diagnose"]
@@ -90,6 +90,8 @@ class Diagnosis:
         said: every piece of evidence -> its sentence, with the measured numbers.
         lacks: kind that could not be judged -> what is missing, and how much of it.
         answers: every answer of a person, as a sentence.
+        esc_error: what the scooter shows, as a sentence that says whether it was counted; None:
+            nothing.
         danger: what must be said first and loudly.
         in_danger: nobody may be sent to charge or ride this pack.
     """
@@ -100,6 +102,7 @@ class Diagnosis:
     said: Mapping[str, str] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
+    esc_error: str | None = None
     danger: tuple[str, ...] = ()
     in_danger: bool = False
 
@@ -113,6 +116,7 @@ class Diagnosis:
             "evidence": dict(self.said),
             "lacks": dict(self.lacks),
             "answers": list(self.answers),
+            "esc_error": self.esc_error,
             "danger": list(self.danger),
             "in_danger": self.in_danger,
         }
@@ -138,6 +142,7 @@ def diagnose(evidence: Evidence, *, on_bench: bool = False) -> Diagnosis:
         answers=tuple(
             say_answer(key, answer, evidence.context) for key, answer in evidence.observed.items()
         ),
+        esc_error=None if evidence.esc_error is None else say_error(evidence.esc_error),
         danger=_danger(evidence),
         in_danger=_is_in_danger(evidence),
     )

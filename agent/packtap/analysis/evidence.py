@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ninebot_bms import Snapshot, fault_flags
+from ninebot_bms import ESC_ERRORS, Snapshot, fault_flags
 from packtap import kinds
 from packtap.analysis.arbiter import explained_by
 from packtap.analysis.defects import SIGNS
@@ -27,21 +27,12 @@ _MANY_CELLS: Final = 3
 _AGED: Final = 0.8
 _MANY: Final = {"cell_overvoltage": "many_cells_high", "cell_undervoltage": "many_cells_low"}
 _DOUBT_SIGNS: Final = {"emulator-constants": "emulator", "serial-factory": "factory_serial"}
-#: Error codes of the scooter. Source: protocol.md section 7.
-_ESC_SIGNS: Final = {
-    16: "esc_charge", 17: "esc_charge", 38: "esc_charge",
-    19: "esc_voltage", 20: "esc_voltage", 24: "esc_voltage",
-    21: "esc_silent", 42: "esc_silent",
-    22: "esc_config", 43: "esc_config",
-    23: "esc_serial", 44: "esc_serial",
-    39: "esc_temperature", 41: "esc_temperature",
-    45: "esc_deep", 46: "esc_deep",
-}  # fmt: skip
 
 
 def esc_sign(code: int) -> str | None:
     """Return the sign that an error code on the scooter's display is; None: nothing special."""
-    return _ESC_SIGNS.get(code)
+    error = ESC_ERRORS.get(code)
+    return f"esc_{error.topic}" if error is not None and error.topic else None
 
 
 @dataclass(slots=True)
@@ -129,7 +120,11 @@ class Evidence:
             self.signs |= {f"flag_{flag}" for flag in fault_flags(status)}
 
     def report_error(self, code: int) -> None:
-        """Take the error code that the scooter shows."""
+        """Take the error code that the scooter shows; one not of the battery moves nothing."""
+        error = ESC_ERRORS.get(code)
+        if error is None or not error.battery:
+            self.esc_error = code if self.esc_error is None else self.esc_error
+            return
         self.fault_reported = True
         self.esc_error = code
         if (sign := esc_sign(code)) is not None:

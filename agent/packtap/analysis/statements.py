@@ -5,13 +5,14 @@ module says each name for people: what was measured against which limit, over wh
 judged, what a person answered.
 """
 
+from ninebot_bms import ESC_ERRORS
 from packtap.analysis.defects import SIGNS
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.observation_rows import by_key
 from packtap.analysis.observations import UNKNOWN, Context
 from packtap.analysis.requirements import judged_over
 
-__all__ = ["say", "say_answer"]
+__all__ = ["say", "say_answer", "say_error"]
 
 
 def say(name: str, evidence: Evidence) -> str:
@@ -42,6 +43,15 @@ def say_answer(key: str, answer: str, context: Context) -> str:
         return f"{outcome.words} ({shown})" if number is not None else outcome.words
     lacks = "nobody could tell" if answer == UNKNOWN or number is None else number.lacks
     return f"{row.asks}: {shown}, not judged ({lacks})"
+
+
+def say_error(code: int) -> str:
+    """Return what the scooter shows, for people, and whether it says anything of the battery."""
+    error = ESC_ERRORS.get(code)
+    if error is None:
+        return f"The scooter shows error {code}: not known as one of the battery, not counted."
+    counted = "" if error.battery else "; that is not the battery, not counted"
+    return f"The scooter shows error {code}: {error.meaning}{counted}."
 
 
 def _say_quiet(kind: str, evidence: Evidence) -> str:

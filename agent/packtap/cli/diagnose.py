@@ -181,7 +181,7 @@ def _judge(
         tap.diagnose(),
         *read,
         pack=tap.pack,
-        is_told=bool(tap.evidence.observed) or tap.evidence.esc_error is not None,
+        is_told=bool(tap.evidence.observed) or tap.evidence.fault_reported,
         is_silent="never_answered" in tap.evidence.signs and not read[0].readings,
         prices=prices,
     )

@@ -131,6 +131,8 @@ def _print_diagnosis(told: _Told) -> None:
     for doubt in told.doubts.values():
         print(f"Not believed: {doubt.text}")
     diagnosis = told.tap.diagnose()
+    if diagnosis.esc_error is not None:
+        print(diagnosis.esc_error)
     print(f"Pack {told.tap.pack}: what explains this, most probable first")
     for entry in diagnosis.causes:
         if entry.probability >= 0.005:

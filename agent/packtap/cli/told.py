@@ -43,7 +43,7 @@ def add_told_arguments(parser: argparse.ArgumentParser) -> None:
         "--esc-error",
         type=_error_code,
         metavar="N",
-        help="the error code that the scooter shows (10-50): a fault was reported",
+        help="the error code that the scooter shows (10-50); of the battery: a reported fault",
     )
     parser.add_argument(
         "--observe",

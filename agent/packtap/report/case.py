@@ -255,7 +255,10 @@ def make_case(
         is_silent=is_silent,
         is_judged=bool(link.replies) or is_silent or is_told,
         quiet=_quiet(diagnosis),
-        notes=tuple(_notes(gathered, link, is_silent=is_silent)),
+        notes=(
+            *_notes(gathered, link, is_silent=is_silent),
+            *filter(None, (diagnosis.esc_error,)),
+        ),
     )
 
 
