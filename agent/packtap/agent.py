@@ -18,6 +18,7 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.clock import Clock
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
+from packtap.flight import FlightRecorder
 from packtap.keeping import Keeper
 from packtap.link import Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState, Severity
@@ -93,6 +94,7 @@ class Agent:
         )
         self._present = Present(config, clock.boot_id)
         self._present.events_changed(self._tap.open_events)
+        self._flight = FlightRecorder(config.flight, config.store.path.parent / "flight")
         self._now_file = NowFile(config.now_file)
         self._unannounced: list[Event] = []
         self._said_waiting = False
@@ -137,6 +139,7 @@ class Agent:
         if isinstance(item, Received):
             # In the same order as a replay, so that both give the same events.
             self._pass_time(item.t)
+            self._flight.take(item)
             self._keep(self._tap.digest(self._bus.receive(item)))
         else:
             self._present.line_changed(item)
@@ -162,6 +165,7 @@ class Agent:
             _log.info("%s %s goes on under this name", event.pack, event.kind)
         self._unannounced += digest.events
         self._save()
+        self._flight.events(digest.events, self._clock.boot_s(), self._clock.utc_offset_ms())
         # Shown at once, marked as long as it is not on disk.
         self._present.events_changed(self._tap.open_events, self._unannounced)
 
@@ -180,6 +184,7 @@ class Agent:
             self._flush()
         if self._keeper.wants_retry(now):
             self._save()
+        self._flight.tick(now)
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
             self._date_readings()
@@ -257,6 +262,7 @@ class Agent:
             except queue.Empty:
                 break
         self._keep(self._tap.idle(None))
+        self._flight.close()
         self._flush()
         if not self._unannounced:
             self._resumption.save(self._tap, self._clock.boot_s())

@@ -5,7 +5,7 @@ names every mistake with its key path. The keys are the fields of the dataclasse
 `example_ingest` and `example_web` print them with help and defaults.
 """
 
-from packtap.config.agent import AgentConfig, LineConfig, StoreConfig
+from packtap.config.agent import AgentConfig, FlightConfig, LineConfig, StoreConfig
 from packtap.config.broker import BrokerConfig, MqttConfig, SharedMqttConfig, TlsConfig
 from packtap.config.example import example_agent, example_ingest, example_web
 from packtap.config.files import (
@@ -34,6 +34,7 @@ __all__ = [
     "BatchConfig",
     "BrokerConfig",
     "DeadLetterConfig",
+    "FlightConfig",
     "InfluxConfig",
     "IngestConfig",
     "Inspection",

@@ -17,7 +17,7 @@ from packtap.config.keys import MB, NAME, ContradictionError, Port, Within, abou
 from packtap.config.pack import PackConfig
 from packtap.config.pack_model import PackModelConfig, model_problems
 
-__all__ = ["AgentConfig", "LineConfig", "StoreConfig", "line_problems"]
+__all__ = ["AgentConfig", "FlightConfig", "LineConfig", "StoreConfig", "line_problems"]
 
 Mode = Literal["listen", "bench"]
 ClockMode = Literal["auto", "trusted", "battery"]
@@ -44,6 +44,36 @@ class LineConfig:
             Within(1200, 921600),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightConfig:
+    """Raw bytes around critical events, `[flight]`."""
+
+    enabled: bool = field(
+        default=True,
+        metadata=about(
+            "When a critical event is raised, what the wires said before and after it is written "
+            "to a capture in the folder `flight` beside the store."
+        ),
+    )
+    minutes: float = field(
+        default=5.0, metadata=about("So many minutes before it, kept in memory.", Within(0.5, 60))
+    )
+    after_s: float = field(
+        default=60.0, metadata=about("So many seconds after it.", Within(1, 3600))
+    )
+    files: int = field(
+        default=10, metadata=about("Captures kept; the oldest goes.", Within(1, 1000))
+    )
+    max_mb: int = field(
+        default=20, metadata=about("Upper bound of all of them together.", Within(1, 10_000))
+    )
+
+    @property
+    def file_bytes(self) -> int:
+        """The bound of one of them, bytes."""
+        return self.max_mb * MB // self.files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +164,10 @@ class AgentConfig:
     store: StoreConfig = field(
         default_factory=StoreConfig,
         metadata=about("History on this Pi, and everything that waits for the broker."),
+    )
+    flight: FlightConfig = field(
+        default_factory=FlightConfig,
+        metadata=about("The flight recorder: raw bytes around critical events."),
     )
     pack: PackConfig = field(
         default_factory=PackConfig, metadata=about("When a cell or a pack is called faulty.")
