@@ -13,8 +13,7 @@ The graph of objects is walked; nobody lists attributes, so a new check is saved
 No pickle: what is read back can name small states of this program alone, and calls nothing of them.
 """
 
-import importlib
-import pkgutil
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -297,10 +296,9 @@ def _is_configuration(value: object) -> bool:
 def _small_states() -> Mapping[str, type]:
     """Return what may be made: small states and enumerations of these modules, by name."""
     modules: list[ModuleType] = [ninebot_bms.quirks, ninebot_bms.snapshot, packtap.model]
-    modules += [
-        importlib.import_module(f"{packtap.analysis.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(packtap.analysis.__path__)
-    ]
+    # A check that stands in a graph has been imported; nothing is imported by a name here.
+    inside = f"{packtap.analysis.__name__}."
+    modules += [module for name, module in sys.modules.items() if name.startswith(inside)]
     return {
         _name(kind): kind
         for module in modules
