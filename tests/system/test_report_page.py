@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from browser import chromium
 from ninebot_bms import Chunk, format_chunk
 from packtap.analysis.remedies import TITLES
 from packtap.cli import main
@@ -18,6 +17,7 @@ from packtap.model import Cause
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from rides import failing, reads
+from system.browser import chromium
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 LABELS = sorted(SCENARIOS.glob("*.json"))
@@ -54,8 +54,10 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as running:
+    with sync_playwright() as playwright:
+        running = chromium(playwright)
         yield running
+        running.close()
 
 
 def opened(browser: Browser, report: Path) -> Opened:

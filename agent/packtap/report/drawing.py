@@ -26,6 +26,7 @@ _LOW_MV, _HIGH_MV = 2300.0, 4500.0
 _NUMBERS: Final = 250.0  # room for what stands right of the bars
 _OFF: Final = 58.0  # half the width of the deviations
 _LEAST_OFF_MV: Final = 60.0
+_LIMIT_WORDS: Final = 115.0  # width of "upper limit 4250 mV"
 #: A plot that shows less than this would make noise look like a fault.
 _LEAST_MV: Final = 30.0
 
@@ -80,15 +81,19 @@ def draw_cells(
     for row, cell in enumerate(cells):
         y = top + row * _CELL_STEP + (_CELL_STEP - _BAR) / 2
         shapes += _bar(cell, y, place, is_named=cell.number in named, right=right)
+    # Both end at their line where there is room: right of the upper one stands another heading.
+    low_x, high_x = place(limits.undervoltage_mv), place(limits.overvoltage_mv)
     for limit, word, style in (
-        (limits.undervoltage_mv, "lower", "small end"),
-        (limits.overvoltage_mv, "upper", "small"),
+        (limits.undervoltage_mv, "lower", "small end" if low_x > _LIMIT_WORDS else "small"),
+        (
+            limits.overvoltage_mv,
+            "upper",
+            "small end" if high_x - low_x > _LIMIT_WORDS and low_x > _LIMIT_WORDS else "small",
+        ),
     ):
         x = place(limit)
         shapes.append(_line(x, top - 4, x, top + height, "limit"))
-        is_cramped = style == "small end" and x < _LEFT + 100
-        words = f"{word} limit {limit} mV"
-        shapes.append(_text(x, top - 9, words, "small" if is_cramped else style))
+        shapes.append(_text(x, top - 9, f"{word} limit {limit} mV", style))
     shapes += _offsets(cells, named, top)
     return Drawing(title, top + height + 6, tuple(shapes))
 
