@@ -46,13 +46,21 @@ class VisitPlan:
 class _Witnessed:
     """Passes requests on to the link, and tells of them: a recording holds both directions."""
 
-    def __init__(self, sender: Sender, on_sent: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        clock: Callable[[], float],
+        on_sent: Callable[[Received], object],
+    ) -> None:
         self._sender = sender
+        self._clock = clock
         self._on_sent = on_sent
 
     def send(self, data: bytes) -> None:
+        # The time is taken before: on a busy computer the reply may be read before this goes on.
+        t = self._clock()
         self._sender.send(data)
-        self._on_sent(data)
+        self._on_sent(Received(_ASKED, t, data))
 
 
 class Visit:
@@ -85,7 +93,7 @@ class Visit:
             _LINE, plan.port, plan.baud, self._inbox, clock=clock, transmit=plan.bench
         )
         self._bus: Listening | Polling = (
-            Polling(Session(), _Witnessed(self._reader, self._on_sent))
+            Polling(Session(), _Witnessed(self._reader, clock, on_data))
             if plan.bench
             else Listening((_LINE,))
         )
@@ -143,9 +151,6 @@ class Visit:
                 if isinstance(item, LinkDown):
                     self.ended_early = item.reason
                     return
-
-    def _on_sent(self, data: bytes) -> None:
-        self._on_data(Received(_ASKED, self._clock(), data))
 
     def _pass_time(self, now: float) -> Iterator[Digest]:
         yield self._tap.digest(self._bus.idle(now))
