@@ -17,6 +17,7 @@ from packtap.analysis.frozen import FrozenCheck, FrozenLimits
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.overcurrent import CurrentLimits, OverCurrentCheck
 from packtap.analysis.plausibility import Plausibility, PlausibilityLimits
+from packtap.analysis.soc_jump import SocJumpCheck, SocJumpLimits
 from packtap.analysis.status_flags import StatusFlagCheck
 from packtap.analysis.temperature import TemperatureCheck, TemperatureLimits
 from packtap.config import PackConfig
@@ -41,11 +42,13 @@ class PackChecks:
         self._arbiter = Arbiter()
         self._frozen = FrozenCheck(configured(FrozenLimits, pack))
         self._cells = CellChecks(pack, occasion.rested)
+        self._soc_jump = SocJumpCheck(configured(SocJumpLimits, pack))
         self._checks: tuple[Check, ...] = (
             StatusFlagCheck(),
             TemperatureCheck(configured(TemperatureLimits, pack)),
             OverCurrentCheck(configured(CurrentLimits, pack)),
             ChargeCheck(configured(ChargeLimits, pack)),
+            self._soc_jump,
             self._cells,
         )
 
@@ -58,6 +61,7 @@ class PackChecks:
     def reopen(self, event: Event) -> None:
         """Take an event that is open although these checks do not know it."""
         self._frozen.reopen(event)
+        self._soc_jump.reopen(event)
         self._cells.reopen(event)
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -186,6 +187,44 @@ def test_a_charger_that_need_not_charge_is_not_blocked(more: dict[str, int]) -> 
 
 def test_a_charge_that_has_ended_is_not_blocked() -> None:
     story = [charger(t, -1.7 if t < 100 else 0.0, 4090) for t in range(400)]
+    assert blocked(story) == []
+
+
+def nearly_full(t: int, *, plugged: int = 100, charges: bool = False, **more: Value) -> Snapshot:
+    """Return cells at 4.13 V; a charger comes at `plugged`."""
+    is_in = t >= plugged
+    values: dict[str, Value] = {"status": 0x0081 if is_in else 0x0001, "soc_pct": 91}
+    return charger(t, -0.6 if is_in and charges else 0.0, 4130, **{**values, **more})
+
+
+def test_a_charger_that_is_seen_to_come_must_charge_a_pack_just_below_full() -> None:
+    [event] = judge(ChargeCheck().update, (nearly_full(t) for t in range(300)))
+    assert (event.kind, event.t) == ("charge_blocked", 161.0)
+    assert blocked(nearly_full(t, charges=True) for t in range(300)) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"plugged": 0},
+        {"soc_pct": 95},
+        {"soc_pct": None},
+        {"status": 0x0281},
+        {"cell_voltages_mv": (4151,) * 9},
+    ],
+    ids=["it was in before", "full by its count", "no count", "full by its flag", "full"],
+)
+def test_a_pack_just_below_full_may_be_full(more: dict[str, Any]) -> None:
+    assert blocked(nearly_full(t, **more) for t in range(400)) == []
+
+
+def test_a_charger_that_came_in_a_silence_may_have_ended_its_charge() -> None:
+    story = [nearly_full(t, plugged=100) for t in [*range(90), *range(3000, 3300)]]
+    assert blocked(story) == []
+
+
+def test_one_damaged_status_is_no_charger_that_comes() -> None:
+    story = [nearly_full(t, plugged=0, status=0x0001 if t == 50 else 0x0081) for t in range(400)]
     assert blocked(story) == []
 
 

@@ -349,6 +349,43 @@ def test_capacity_is_told_between_two_rest_points() -> None:
     assert ("capacity_fade", None) not in worn(0.95)
 
 
+def leak_story(pack: Pack, leaks: float, hours: float) -> list[Snapshot]:
+    """Return a pack that leaks on its first night, and so much (A) after another ride."""
+    story = [*pack.rest(90.0), *pack.park(12.0)]
+    pack.leak_a = {2: leaks}
+    return [*story, *pack.ride(120.0), *pack.park(hours)]
+
+
+def leak_events(leaks: float, hours: float) -> list[tuple[str, float]]:
+    pack = Pack(leak_a={2: 0.15}, soc_pct=80.0)
+    told = events(leak_story(pack, leaks, hours))
+    return [
+        (event.state.value, (event.t or 0.0) / 3600)
+        for event in told
+        if event.kind == "self_discharge_cell" and event.cell == 2
+    ]
+
+
+def test_a_leak_that_is_gone_is_over_after_two_days_of_rest_and_not_before() -> None:
+    assert [state for state, _ in leak_events(0.0, 40.0)] == ["raised"]
+    raised_at, cleared_at = leak_events(0.0, 60.0)
+    assert (raised_at[0], cleared_at[0]) == ("raised", "cleared")
+    assert 12 + 48 < cleared_at[1] < 12 + 53
+
+
+@pytest.mark.parametrize("leak_a", [0.15, 0.004])
+def test_a_leak_that_goes_on_is_never_over_however_small(leak_a: float) -> None:
+    assert [state for state, _ in leak_events(leak_a, 72.0)] == ["raised"]
+
+
+def test_a_leak_is_not_over_by_two_days_that_a_ride_has_parted() -> None:
+    pack = Pack(leak_a={2: 0.15}, soc_pct=80.0)
+    story = leak_story(pack, 0.0, 30.0)
+    story += [*pack.ride(120.0), *pack.park(30.0)]
+    told = [event.state.value for event in events(story) if event.kind == "self_discharge_cell"]
+    assert told == ["raised"]
+
+
 def test_the_judges_curve_and_ours_differ_by_a_few_points() -> None:
     assert max(abs(soc_from_ocv_pct(ocv_mv(soc)) - soc) for soc in range(15, 100)) > 3
 

@@ -5,6 +5,11 @@ well under 0.01 %/h of difference between healthy cells. It shows in the rest bu
 pack: each cell's deviation from the median, as state of charge, is averaged over a burst, and
 bursts hours apart are compared. The first hour after load is left out (relaxation), and a rest in
 which the balancer bleeds a cell starts anew without it. Source: events.md section 7 (3).
+
+A short that no longer shows may only sleep: dendrites grow, burn off and grow again, and leak more
+when warm and full. So the end takes two days of one unbroken rest, two swings of day and night, in
+which the loss, five standard errors added, is below a fifth of what raises: no more than healthy
+cells differ by.
 """
 
 import math
@@ -33,7 +38,8 @@ class SelfDischargeLimits:
     With cells that flicker by 1 mV a burst's mean is good to 0.5 mV, 0.05 points; 0.6 points are
     twelve times that, 0.35 points three bursts in a row are seven times. A noisier board is judged
     by its own noise: a loss must be `errors` standard errors of the two means, since ten cells in
-    fifty bursts a day have many chances to err.
+    fifty bursts a day have many chances to err. To end it takes `quiet_s` of rest with a loss, as
+    many errors added, below `quiet_share` of the rate that raises.
     """
 
     settled_s: float = 3600.0
@@ -43,6 +49,8 @@ class SelfDischargeLimits:
     rate_pct_per_h: float = of_pack("self_discharge_pct_per_h")
     outlier: float = 5.0
     errors: float = 5.0
+    quiet_s: float = 2 * 86400.0
+    quiet_share: float = 0.2
     knee_mv: float = 3350.0
 
 
@@ -91,6 +99,7 @@ class SelfDischargeCheck:
         self._limits = limits or SelfDischargeLimits()
         self._anchor: _Burst | None = None
         self._before: dict[int, float] = {}  #: loss at the last whole burst
+        self._quiet: frozenset[int] = frozenset()  #: that lost nothing, by the last whole burst
         self._burst: _Burst | None = None
         self._cells: frozenset[int] = frozenset()
         self.judged: set[str] = set()
@@ -129,6 +138,7 @@ class SelfDischargeCheck:
     def _restart(self) -> None:
         self._anchor = self._burst = None
         self._before = {}
+        self._quiet = frozenset()
 
     def _close_burst(self) -> None:
         if self._burst is None or self._burst.readings < _MIN_READINGS:
@@ -137,6 +147,18 @@ class SelfDischargeCheck:
             self._anchor = self._burst
         else:
             self._before = _losses(self._anchor, self._burst)
+            self._quiet = self._quiet_cells(self._anchor, self._burst)
+
+    def _quiet_cells(self, anchor: _Burst, burst: _Burst) -> frozenset[int]:
+        """Return the cells that have been shown to lose nothing."""
+        limits = self._limits
+        apart_s = burst.t - anchor.t
+        if apart_s < limits.quiet_s:
+            return frozenset()
+        most = limits.quiet_share * limits.rate_pct_per_h * apart_s / 3600
+        margin = limits.errors * _error(anchor, burst)
+        losses = _losses(anchor, burst)
+        return frozenset(cell for cell, loss in losses.items() if loss + margin <= most)
 
     def _judge(self, reading: CellReading, anchor: _Burst, burst: _Burst) -> Iterator[Finding]:
         limits = self._limits
@@ -161,6 +183,9 @@ class SelfDischargeCheck:
                     round(rate, 2),
                     limits.rate_pct_per_h,
                 )
+        for cell in sorted(self._quiet & self._quiet_cells(anchor, burst)):
+            rate = max(0.0, losses[cell]) / apart_s * 3600
+            yield Finding("self_discharge_cell", False, reading.known_t, cell, round(rate, 3))
 
 
 def _error(anchor: _Burst, burst: _Burst) -> float:

@@ -173,6 +173,14 @@ class PackConfig:
             Within(3, 50),
         ),
     )
+    soc_jump_pct: float = field(
+        default=10.0,
+        metadata=about(
+            "The percentage may leap by so much from one reading to the next. Boards correct "
+            "themselves by 2-3.",
+            Within(5, 60),
+        ),
+    )
     capacity_fade_pct: float = field(
         default=74.0,
         metadata=about(
@@ -258,7 +266,7 @@ class PackConfig:
         ),
     )
     charge_blocked_full_mv: int = field(
-        default=4100,
+        default=4150,
         metadata=about("With a cell above this the charge may have ended.", Within(3000, 4500)),
     )
     charge_blocked_cold_c: float = field(

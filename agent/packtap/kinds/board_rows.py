@@ -206,7 +206,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         f"more than {PACK.charge_blocked_s:g} s although every cell is between "
         f"{PACK.charge_blocked_empty_mv} and {PACK.charge_blocked_full_mv} mV, both temperatures "
         f"are {PACK.charge_blocked_cold_c:g}-{PACK.charge_blocked_hot_c:g} degC, the cells' "
-        "readings live and no charge has just ended",
+        "readings live and no charge has just ended; less than 50 mV below that limit, where a "
+        "full pack relaxes to, only if the charger was seen to be plugged in, status bit 9 is "
+        "clear and the board says less than 95 %",
         cleared="charge current flows",
         seen="The charger has been plugged in for {value} s and no current flows",
         meaning="The board, its switch or the charge line keeps a sound pack from charging.",

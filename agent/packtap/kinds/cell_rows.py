@@ -97,7 +97,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         "loses 0.6 points of charge against the others (0.35 in the third burst running), faster "
         f"than {PACK.self_discharge_pct_per_h:g} points an hour and five times the others' own "
         "changes; bleeding cells left out",
-        cleared="never by itself",
+        cleared="by two days of one unbroken rest in which the loss, five standard errors added, "
+        "stays below a fifth of that rate, in two bursts running: a soft short comes and goes with "
+        "warmth and charge, and nothing shorter shows that it is gone",
         seen="Cell {cell} loses {value} % of charge per hour at rest (limit {limit})",
         meaning="An internal short: such a cell can heat up without warning.",
         action=STOP,

@@ -60,13 +60,22 @@ ROWS: Final[tuple[Kind, ...]] = (
         per_cell=False,
         needs=("soc_pct", "cell_voltages_mv", "current_a"),
         unit="%",
-        limits=("soc_off_pct", "soc_off_clear_pct", "soc_off_working_pct", "soc_stuck_pct"),
+        limits=(
+            "soc_off_pct",
+            "soc_off_clear_pct",
+            "soc_off_working_pct",
+            "soc_stuck_pct",
+            "soc_jump_pct",
+        ),
         raised="after five minutes of rest (at once on the bench) the percentage is more than "
         f"{PACK.soc_off_pct:g} points from what the resting voltage tells (or "
         f"{PACK.soc_off_working_pct:g} below what the voltage under load proves, or as much above "
         f"what it allows while charging), or it stands still while {PACK.soc_stuck_pct:g} % of the "
-        "pack's charge flow",
-        cleared=f"within {PACK.soc_off_clear_pct:g} points at rest for a minute",
+        f"pack's charge flow, or it leaps by {PACK.soc_jump_pct:g} points more than can have "
+        "flowed between two polls and stays there for 10 s (not to 100 at the end of a charge, not "
+        "to or from 0 at the bottom, not across a gap in the answers)",
+        cleared=f"within {PACK.soc_off_clear_pct:g} points at rest for a minute; where no cells "
+        "are read, an hour without another leap",
         seen="The percentage is wrong: {detail}",
         meaning="The scooter may stop earlier than the display says.",
         action="Charge fully and leave it plugged in for some hours; the board may relearn.",
