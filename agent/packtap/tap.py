@@ -11,7 +11,7 @@ event waits for the time that data or `idle` bring, and carries the time at whic
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from ninebot_bms import BMS, BMS2, BusEvent, Reply, Snapshot, SnapshotAssembler, Unanswered
 from ninebot_bms.frames import BMS_ADDRESSES
@@ -137,31 +137,33 @@ class Tap:
         """
         tap = cls(settings, open_events)
         try:
-            known = tap._restore(state)
-        except StateError:
+            tap._restore(state)
+            tap._catch_up(state["open"], deaf_since, now)
+        except (StateError, AttributeError, LookupError, TypeError) as error:
             open_events.decide_anew()
-            raise
-        if deaf_since is not None:
-            open_events.was_deaf(deaf_since, now)
-            # How long the line was not heard is known when it is heard again.
-            tap._deaf_since = deaf_since if tap._deaf_since is None else tap._deaf_since
-        # Raised after the state was saved: the checks go on, and do not raise it once more.
-        late = [event for event in open_events.all() if event.id not in known]
-        tap._note([event for event in late if event.pack == tap.pack])
-        for address in tap._checks:
-            pack = tap._packs.get(address)
-            tap._reopen(address, [event for event in late if event.pack == pack])
+            raise StateError(str(error)) from error
         return tap
 
-    def _restore(self, state: Mapping[str, object]) -> list[object]:
-        """Put a state back; return the ids of the events that were open then."""
-        addresses, known = state.get("addresses"), state.get("open")
-        if not isinstance(addresses, list) or not isinstance(known, list):
+    def _restore(self, state: Mapping[str, object]) -> None:
+        addresses = state.get("addresses")
+        if not isinstance(addresses, list) or not isinstance(state.get("open"), list):
             raise StateError("not understood: no addresses, or no open events")
         for entry in addresses:
             self._resume_pack(entry)
         restore(self, state.get("known"))
-        return known
+
+    def _catch_up(self, known: Any, deaf_since: float | None, now: float) -> None:
+        """Take what has happened since the state was saved, as far as anybody knows."""
+        if deaf_since is not None:
+            self._open.was_deaf(deaf_since, now)
+            # How long the line was not heard is known when it is heard again.
+            self._deaf_since = deaf_since if self._deaf_since is None else self._deaf_since
+        # Raised after the state was saved: the checks go on, and do not raise it once more.
+        late = [event for event in self._open.all() if event.id not in known]
+        self._note([event for event in late if event.pack == self.pack])
+        for address in self._checks:
+            pack = self._packs.get(address)
+            self._reopen(address, [event for event in late if event.pack == pack])
 
     def diagnose(self) -> Diagnosis:
         """Rank the causes of what has been seen at the main address."""
