@@ -1,6 +1,6 @@
 """What an agent shows, built from snapshots without an agent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from packtap.config import AgentConfig, LineConfig, MqttConfig
 from packtap.link import LinkDown, LinkItem, LinkUp, Received
 from packtap.model import Event, EventState, Severity
 from packtap.poller import Listening, Polling
-from packtap.present import Present
+from packtap.present import Present, Surroundings
+from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 
 CONFIG = AgentConfig(
@@ -65,16 +66,19 @@ def document_of(
     uplink: UplinkStats | None = None,
     store_trouble: str | None = None,
     bus: Listening | Polling | None = None,
+    known: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return the now-document."""
     return present.document(
         now,
         offset_ms,
-        bus=bus or Listening(("esc", "bms")),
-        uplink=uplink or UplinkStats(connected=True),
-        unread={},
-        outbox={"count": 3, "bytes": 900, "oldest_ms": None, "undated": 0},
+        Surroundings(
+            bus or Listening(("esc", "bms")),
+            uplink or UplinkStats(connected=True),
+            outbox=Outbox(count=3, bytes=900, oldest_ms=None, undated=0),
+        ),
         store_trouble=store_trouble,
+        known=known or {},
     )
 
 

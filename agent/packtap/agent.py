@@ -19,13 +19,16 @@ from packtap.clock import Clock
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
 from packtap.flight import FlightRecorder
+from packtap.host import host_figures
 from packtap.keeping import Keeper
+from packtap.knowing import Knowing
 from packtap.link import Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState, Severity
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
-from packtap.present import Present
+from packtap.present import Present, Surroundings
 from packtap.resuming import Resumption, state_path
+from packtap.store import Outbox
 from packtap.tap import Digest, TapSettings
 from packtap.uplink import Uplink
 
@@ -92,6 +95,7 @@ class Agent:
             boot=clock.boot_id,
             utc_ms=clock.utc_ms,
         )
+        self._knowing = Knowing(clock, self._keeper, self._tap)
         self._present = Present(config, clock.boot_id)
         self._present.events_changed(self._tap.open_events)
         self._flight = FlightRecorder(config.flight, config.store.path.parent / "flight")
@@ -154,6 +158,7 @@ class Agent:
             self._present.snapshot_taken(pack, snapshot)
             if self._keeper.add_reading(pack, snapshot):
                 self._flush()
+        self._knowing.take(digest)
         if digest.events or digest.renamed:
             self._take_events(digest)
 
@@ -188,17 +193,18 @@ class Agent:
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
             self._date_readings()
+            self._knowing.pass_time(now)
             self._show(now)
             if not self._unannounced:
                 self._resumption.keep(self._tap, now)
+                if self._knowing.has_news:
+                    self._publish_diagnosis(now)
         if now >= self._due["state"]:
             self._due["state"] = now + _STATE_EVERY_S
             self._publish_state(now)
         if now >= self._due["link"]:
             if self._due["link"]:
-                counters = self._present.counters(
-                    self._bus, self._uplink.stats, self._inbox.dropped
-                )
+                counters = self._present.counters(now, self._clock.utc_offset_ms(), self._around())
                 moment = (round(now * 1000),)
                 self._keeper.add("link", self._tap.pack, moment, {"counters": counters})
             self._due["link"] = now + _LINK_EVERY_S
@@ -230,11 +236,9 @@ class Agent:
         document = self._present.document(
             now,
             self._clock.utc_offset_ms(),
-            bus=self._bus,
-            uplink=self._uplink.stats,
-            unread=self._inbox.dropped,
-            outbox=self._outbox(),
+            self._around(),
             store_trouble=self._keeper.trouble,
+            known=self._knowing.document(),
         )
         try:
             self._now_file.replace(document)
@@ -242,15 +246,32 @@ class Agent:
             if self._present.complain_once("now-file"):
                 _log.warning("%s cannot be written: %s", self._config.now_file, error.strerror)
 
-    def _outbox(self) -> dict[str, object]:
+    def _around(self) -> Surroundings:
+        return Surroundings(
+            bus=self._bus,
+            uplink=self._uplink.stats,
+            unread=self._inbox.dropped,
+            outbox=self._outbox(),
+            host=host_figures(self._config.store.path),
+        )
+
+    def _outbox(self) -> Outbox | None:
         try:
             self._present.lost = self._keeper.store.lost()
-            return self._keeper.store.depth().as_document()
+            return self._keeper.store.depth()
         except StoreError:
-            return {}
+            return None
 
     def _publish_state(self, now: float) -> None:
-        for kind, payload in self._present.retained(now, self._clock.utc_offset_ms()):
+        offset_ms = self._clock.utc_offset_ms()
+        for kind, payload in self._present.retained(now, offset_ms, self._knowing.before):
+            self._uplink.retain(kind, payload)
+        if not self._unannounced:
+            self._publish_diagnosis(now)
+
+    def _publish_diagnosis(self, now: float) -> None:
+        head = self._present.head(self._tap.pack, now, self._clock.utc_offset_ms())
+        for kind, payload in self._knowing.retained(head):
             self._uplink.retain(kind, payload)
 
     def _stop(self) -> None:
@@ -263,6 +284,7 @@ class Agent:
                 break
         self._keep(self._tap.idle(None))
         self._flight.close()
+        self._knowing.stop()
         self._flush()
         if not self._unannounced:
             self._resumption.save(self._tap, self._clock.boot_s())

@@ -1,7 +1,8 @@
-"""The counters of a `link` message, floor 1: what the agent counts since it started.
+"""The counters of a `link` message, floor 1: tap, outbox and host.
 
 One field a counter; the fields are the JSON keys and the fields of measurement `link`, so what the
-agent sends and what ingest knows cannot differ. Whole numbers only, for ever.
+agent sends and what ingest knows cannot differ. Whole numbers only, for ever. What is not known is
+None, and is not sent.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ __all__ = ["COUNTERS", "Counters", "rejects_by_name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """Counters of tap and uplink.
+    """Counters of tap and uplink since the agent started, and how outbox and host are now.
 
     Attributes:
         readings: snapshots taken.
@@ -33,6 +34,15 @@ class Counters:
         rejects_sanity: frames whose content contradicts their command.
         acknowledged: messages that the broker has acknowledged.
         refused: messages that the broker has refused.
+        outbox_messages: messages that wait to be sent.
+        outbox_bytes: their bodies.
+        outbox_undated: messages among them that wait for a known clock.
+        outbox_oldest_s: age of the oldest dated one, seconds; 0 if none waits.
+        disk_free_bytes: room on the store's disk.
+        host_load_pct: work that waited in the last minute, 100 = all processors busy.
+        host_temperature_c: of the processor.
+        clock_known: 1 if UTC is known, else 0.
+        uptime_s: since the machine was started.
     """
 
     readings: int
@@ -50,10 +60,19 @@ class Counters:
     rejects_sanity: int
     acknowledged: int
     refused: int
+    outbox_messages: int | None = None
+    outbox_bytes: int | None = None
+    outbox_undated: int | None = None
+    outbox_oldest_s: int | None = None
+    disk_free_bytes: int | None = None
+    host_load_pct: int | None = None
+    host_temperature_c: int | None = None
+    clock_known: int | None = None
+    uptime_s: int | None = None
 
     def as_dict(self) -> dict[str, int]:
-        """Return the counters by name, for JSON."""
-        return asdict(self)
+        """Return what is known by name, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 #: Names of the counters.

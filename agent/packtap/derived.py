@@ -26,7 +26,8 @@ class DerivedRow:
         unit: "" for texts and counts.
         value_type: float, int or str.
         per_cell: one value a cell.
-        noise: a change of more than this is news (a number's own unit); 0: every change is.
+        noise: a change of more than this is news (a number's own unit); 0: every change is;
+            infinite: none is.
         digits: decimals that mean something.
         description: what it is.
         source: where it comes from, and what it takes to be known.
@@ -141,7 +142,7 @@ DERIVED: Final[tuple[DerivedRow, ...]] = (
         noise=6.0, digits=0,
     ),
     DerivedRow(
-        "outlook", "", str, False, 0.0, 0,
+        "outlook", "", str, False, math.inf, 0,
         "time to limit, or why there is none, in words", "the rows above",
     ),
     DerivedRow(

@@ -14,7 +14,7 @@ from packtap.clock import Clock
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
 from packtap.model import Event
-from packtap.store import Draft, OwnerLock, Store
+from packtap.store import Draft, KeptMemory, OwnerLock, Store
 
 __all__ = ["Keeper"]
 
@@ -54,6 +54,7 @@ class Keeper:
         self._last_ms: dict[str, int] = {}
         self._batch_since: float | None = None
         self._unsaved: list[Draft] = []
+        self._remembered: dict[str, KeptMemory] = {}
         self._retry_at = 0.0
         self._dated: int | None = None
         self.dropped = 0
@@ -122,6 +123,15 @@ class Keeper:
             )
         )
 
+    def remember(self, memory: KeptMemory) -> None:
+        """Let what is remembered of a pack wait for the next commit; alone it causes none."""
+        self._remembered[memory.pack] = memory
+
+    def remembered(self, pack: str) -> Mapping[str, object] | None:
+        """Return what waits to be remembered of a pack; None if nothing does."""
+        memory = self._remembered.get(pack)
+        return None if memory is None else memory.document
+
     def is_due(self, now: float) -> bool:
         """Return whether the batches have waited for `flush_s`."""
         since = self._batch_since
@@ -144,10 +154,10 @@ class Keeper:
         Returns:
             Whether everything is on disk.
         """
-        if not self._unsaved:
+        if not self._unsaved and not self._remembered:
             return True
         try:
-            self._store.commit(self._unsaved)
+            self._store.commit(self._unsaved, tuple(self._remembered.values()))
         except StoreError as error:
             self._retry_at = self._clock.boot_s() + _RETRY_STORE_S
             if str(error) != self.trouble:
@@ -160,6 +170,7 @@ class Keeper:
             _log.info("the store takes readings again; what waited is saved")
         self.trouble = None
         self._unsaved.clear()
+        self._remembered.clear()
         return True
 
     def date(self) -> int:
@@ -193,10 +204,9 @@ class Keeper:
         self._store = fresh
 
     def _forget_oldest(self) -> None:
-        """Bound the memory: the oldest batches go first, events stay."""
-        excess = len(self._unsaved) - _MAX_UNSAVED
-        for draft in [draft for draft in self._unsaved if draft.kind == "readings"][
-            : max(0, excess)
-        ]:
+        """Bound the memory: the oldest go first, events stay."""
+        excess = max(0, len(self._unsaved) - _MAX_UNSAVED)
+        for draft in [draft for draft in self._unsaved if draft.kind != "event"][:excess]:
             self._unsaved.remove(draft)
-            self.dropped += len(draft.times_ms)
+            if draft.kind == "readings":
+                self.dropped += len(draft.times_ms)

@@ -14,6 +14,7 @@ from packtap.analysis.check import Check
 from packtap.analysis.configured import configured
 from packtap.analysis.finding import Finding
 from packtap.analysis.frozen import FrozenCheck, FrozenLimits
+from packtap.analysis.gauged import PackGauges
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.overcurrent import CurrentLimits, OverCurrentCheck
 from packtap.analysis.plausibility import Plausibility, PlausibilityLimits
@@ -57,6 +58,11 @@ class PackChecks:
         """Kinds that have been judged so far, raised or not."""
         kinds = {kind for check in self._checks for kind in check.judged}
         return kinds | self._plausibility.judged | self._frozen.judged
+
+    @property
+    def gauges(self) -> PackGauges:
+        """The numbers behind the verdicts on cells and pack, as they are now."""
+        return self._cells.gauges
 
     def reopen(self, event: Event) -> None:
         """Take an event that is open although these checks do not know it."""

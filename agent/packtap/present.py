@@ -5,8 +5,8 @@ the `link` message. A value is shown with its age, and one that nobody reported 
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from ninebot_bms import BMS, BMS2, Snapshot, by_name, status_flags
@@ -15,16 +15,19 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.batch import json_value
 from packtap.config import AgentConfig
 from packtap.counters import Counters, rejects_by_name
+from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.model import Event
 from packtap.poller import Listening, Polling
+from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import SCHEMA, JsonValue
 
-__all__ = ["Present"]
+__all__ = ["Present", "Surroundings", "as_payload"]
 
 #: Registers below this index say what the pack is, not how it is. Source: protocol.md section 5.
 _IDENTITY_END: Final = 0x30
+_OLDER_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -33,6 +36,25 @@ class _Line:
     port: str
     is_up: bool = False
     reason: str = "not opened yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the parts around the tap say of themselves now.
+
+    Attributes:
+        bus: has its counters, and what is wrong with it.
+        uplink: how delivery goes.
+        unread: bytes that came faster than they were taken, by line.
+        outbox: what waits to be sent; None: the store does not say.
+        host: the machine.
+    """
+
+    bus: Listening | Polling
+    uplink: UplinkStats
+    unread: Mapping[str, int] = field(default_factory=dict)
+    outbox: Outbox | None = None
+    host: HostFigures = field(default_factory=HostFigures)
 
 
 class Present:
@@ -95,22 +117,23 @@ class Present:
         return first
 
     def counters(
-        self, bus: Listening | Polling, uplink: UplinkStats, unread: Mapping[str, int]
+        self, now: float, utc_offset_ms: int | None, around: Surroundings
     ) -> dict[str, int]:
-        """Return the counters of tap and uplink since the agent started.
+        """Return the counters of tap and uplink since the agent started, and what is so now.
 
         Args:
-            bus: for its counters.
-            uplink: for its state.
-            unread: bytes that came faster than they were taken, by line.
+            now: seconds since boot.
+            utc_offset_ms: UTC minus boot time, None while the clock is not known.
+            around: what the parts around the tap say of themselves.
         """
-        counted = bus.tally
+        outbox, uplink, host = around.outbox, around.uplink, around.host
+        counted = around.bus.tally
         return Counters(
             readings=self.readings,
             readings_dropped=self.dropped,
             gap_messages=self.lost[0],
             gap_samples=self.lost[1],
-            bytes_unread=sum(unread.values()),
+            bytes_unread=sum(around.unread.values()),
             frames=counted.frames,
             requests=counted.requests,
             replies=counted.replies,
@@ -118,30 +141,36 @@ class Present:
             **rejects_by_name(counted.rejects),
             acknowledged=uplink.acked,
             refused=uplink.refused,
+            outbox_messages=None if outbox is None else outbox.count,
+            outbox_bytes=None if outbox is None else outbox.bytes,
+            outbox_undated=None if outbox is None else outbox.undated,
+            outbox_oldest_s=_oldest_s(outbox, now, utc_offset_ms),
+            disk_free_bytes=host.disk_free_bytes,
+            host_load_pct=host.load_pct,
+            host_temperature_c=host.temperature_c,
+            clock_known=int(utc_offset_ms is not None),
+            uptime_s=int(now),
         ).as_dict()
 
     def document(
         self,
         now: float,
         utc_offset_ms: int | None,
+        around: Surroundings,
         *,
-        bus: Listening | Polling,
-        uplink: UplinkStats,
-        unread: Mapping[str, int],
-        outbox: Mapping[str, object],
         store_trouble: str | None,
+        known: Mapping[str, object],
     ) -> dict[str, object]:
         """Return the now-file's document.
 
         Args:
             now: seconds since boot.
             utc_offset_ms: UTC minus boot time, None while the clock is not known.
-            bus: for its counters.
-            uplink: for its state.
-            unread: bytes that came faster than they were taken, by line.
-            outbox: what waits to be sent.
+            around: what the parts around the tap say of themselves.
             store_trouble: why the store takes nothing, None if it does.
+            known: further keys: what memory and diagnosis say of the main pack.
         """
+        uplink, outbox = around.uplink, around.outbox
         pack, snapshot = self._main()
         return {
             "v": SCHEMA,
@@ -174,38 +203,57 @@ class Present:
                 for event in self._open
             ],
             "lines": [asdict(line) for line in self._lines.values()],
-            "counters": self.counters(bus, uplink, unread),
+            "counters": self.counters(now, utc_offset_ms, around),
             "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
-            "outbox": dict(outbox),
+            "outbox": {} if outbox is None else outbox.as_document(),
             "store_trouble": store_trouble,
-            "bus_trouble": bus.trouble,
+            "bus_trouble": around.bus.trouble,
+            **known,
         }
 
-    def retained(self, now: float, utc_offset_ms: int | None) -> Iterator[tuple[str, bytes]]:
-        """Yield the retained messages, kind and payload: `state` and `pack`, for each pack."""
+    def head(self, pack: str | None, now: float, utc_offset_ms: int | None) -> dict[str, object]:
+        """Return how every retained message begins: who speaks, of which pack, when."""
+        return {
+            "v": SCHEMA,
+            "agent": self._config.agent,
+            "bus": self._config.bus,
+            "pack": pack,
+            "boot": self._boot_id,
+            "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
+        }
+
+    def retained(
+        self,
+        now: float,
+        utc_offset_ms: int | None,
+        before: Callable[[str], str | None] = lambda _: None,
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the retained messages, kind and payload: `state` and `pack`, for each pack.
+
+        `state` is one flat object: row name -> value; `age_s` is the age of the newest of them,
+        and `<row>_age_s` stands beside each row that is older than that by more than a second.
+
+        Args:
+            now: seconds since boot.
+            utc_offset_ms: UTC minus boot time, None while the clock is not known.
+            before: says which pack was in this one's place.
+        """
         for address, (pack, snapshot) in self._latest.items():
             suffix = "/bms2" if address == BMS2 else ""
-            head: dict[str, object] = {
-                "v": SCHEMA,
-                "agent": self._config.agent,
-                "bus": self._config.bus,
-                "pack": pack,
-                "boot": self._boot_id,
-                "t": None if utc_offset_ms is None else round(now * 1000) + utc_offset_ms,
-            }
+            head = self.head(pack, now, utc_offset_ms)
             values = _values(snapshot)
             state = {
                 "mode": self._config.mode,
                 **values,
                 "flags": _flags(snapshot),
                 "events": [event.kind for event in self._announced if event.pack == pack],
-                "age_s": _ages(snapshot, now),
+                **_flat_ages(_ages(snapshot, now)),
             }
-            yield f"state{suffix}", _json(head | state)
+            yield f"state{suffix}", as_payload(head | state)
             identity = {name: value for name, value in values.items() if _is_identity(name)}
             doubts = [doubt.name for doubt in snapshot.doubts]
-            cells = {"cells": snapshot.cell_count, "doubts": doubts}
-            yield f"pack{suffix}", _json(head | identity | cells)
+            more = {"cells": snapshot.cell_count, "doubts": doubts, "pack_before": before(pack)}
+            yield f"pack{suffix}", as_payload(head | identity | more)
 
     def _main(self) -> tuple[str, Snapshot] | tuple[None, None]:
         """Return the pack at the main address, or whichever there is."""
@@ -223,6 +271,26 @@ def _ages(snapshot: Snapshot, now: float) -> dict[str, float]:
     return {name: round(age, 1) for name, age in ages.items() if age is not None}
 
 
+def _flat_ages(ages: Mapping[str, float]) -> dict[str, float | None]:
+    newest = min(ages.values(), default=None)
+    old = {
+        f"{name}_age_s": age
+        for name, age in ages.items()
+        if newest is not None and age > newest + _OLDER_S
+    }
+    return {"age_s": newest, **old}
+
+
+def _oldest_s(outbox: Outbox | None, now: float, utc_offset_ms: int | None) -> int | None:
+    if outbox is None:
+        return None
+    if outbox.oldest_ms is None:
+        return 0
+    if utc_offset_ms is None:
+        return None
+    return max(0, round(now - (outbox.oldest_ms - utc_offset_ms) / 1000))
+
+
 def _flags(snapshot: Snapshot) -> list[str]:
     status = snapshot.values.get("status")
     return list(status_flags(status)) if isinstance(status, int) else []
@@ -233,5 +301,6 @@ def _is_identity(name: str) -> bool:
     return row is not None and row.index < _IDENTITY_END
 
 
-def _json(document: Mapping[str, object]) -> bytes:
+def as_payload(document: Mapping[str, object]) -> bytes:
+    """Return the payload of a retained message."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

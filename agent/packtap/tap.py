@@ -20,6 +20,7 @@ from packtap.analysis.diagnosis import Diagnosis, diagnose
 from packtap.analysis.esc_error import EscErrorWatch
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.finding import Finding
+from packtap.analysis.gauged import PackGauges
 from packtap.analysis.link_health import (
     CommLossCheck,
     IntermittentCheck,
@@ -29,7 +30,7 @@ from packtap.analysis.link_health import (
 from packtap.analysis.occasion import Occasion
 from packtap.analysis.open_events import OpenEvents
 from packtap.analysis.saved_state import Saved, restore, save
-from packtap.config import model_of
+from packtap.config import PackConfig, model_of
 from packtap.errors import StateError
 from packtap.model import Event, EventState
 from packtap.pack_checks import PackChecks
@@ -83,12 +84,19 @@ class Tap:
     @property
     def pack(self) -> str:
         """Name of the pack at the main address."""
-        return self._packs.get(BMS, self._unknown(BMS))
+        return self._packs.get(BMS, self.unknown(BMS))
 
     @property
     def packs(self) -> tuple[str, ...]:
         """Names of all packs that have reported, the one at the main address first."""
         return (self.pack, *(name for address, name in self._packs.items() if address != BMS))
+
+    @property
+    def places(self) -> dict[int, str]:
+        """Address of each pack whose serial is known -> its name."""
+        return {
+            address: pack for address, pack in self._packs.items() if pack != self.unknown(address)
+        }
 
     @property
     def evidence(self) -> Evidence:
@@ -104,6 +112,16 @@ class Tap:
     @evidence.setter
     def evidence(self, evidence: Evidence) -> None:
         self._evidence = evidence
+
+    def limits(self, address: int) -> PackConfig:
+        """Return what the pack at this address is judged by."""
+        checks = self._checks.get(address)
+        return self._settings.pack if checks is None else checks.pack
+
+    def gauges(self, address: int) -> PackGauges:
+        """Return the numbers behind the verdicts on the pack at this address."""
+        checks = self._checks.get(address)
+        return PackGauges() if checks is None else checks.gauges
 
     def state(self) -> dict[str, Saved]:
         """Return everything that has been learned, as JSON can keep it, but for the open events."""
@@ -268,7 +286,7 @@ class Tap:
             design if isinstance(design, int) else None,
         )
 
-    def _unknown(self, address: int) -> str:
+    def unknown(self, address: int) -> str:
         """Name a pack without a serial; the second one on a bus must not be taken for the first."""
         name = self._settings.unknown_pack
         return name if address == BMS else f"{name}-{_OTHERS.get(address, f'{address:02x}')}"
@@ -289,7 +307,7 @@ class Tap:
 
     def _take_name(self, address: int, snapshot: Snapshot, result: Digest) -> str:
         """Return what the pack is called; begin anew if it is another one."""
-        unknown = self._unknown(address)
+        unknown = self.unknown(address)
         pack = pack_name(snapshot) or unknown
         known_before = self._packs.get(address, unknown)
         if pack == known_before and address in self._checks:

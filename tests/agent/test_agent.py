@@ -226,11 +226,11 @@ def test_nothing_is_lost_while_the_store_fails_and_it_is_said_once(
     fails = threading.Event()
     failures: list[int] = []
 
-    def sometimes(store: Store, drafts: list[Draft]) -> list[int]:
+    def sometimes(store: Store, drafts: list[Draft], *memories: Any) -> list[int]:
         if fails.is_set():
             failures.append(len(drafts))
             raise StoreError("packtap.db: the disk is full")
-        return commit(store, drafts)
+        return commit(store, drafts, *memories)
 
     monkeypatch.setattr(Store, "commit", sometimes)
     said: list[int] = []
@@ -260,10 +260,10 @@ def test_no_event_is_announced_before_the_store_has_taken_it(
     commit = Store.commit
     fails = threading.Event()
 
-    def sometimes(store: Store, drafts: list[Draft]) -> list[int]:
+    def sometimes(store: Store, drafts: list[Draft], *memories: Any) -> list[int]:
         if fails.is_set():
             raise StoreError("packtap.db: the disk is full")
-        return commit(store, drafts)
+        return commit(store, drafts, *memories)
 
     retained: list[list[str]] = []
 
@@ -359,7 +359,7 @@ def test_a_now_file_that_cannot_be_written_does_not_keep_the_agent_from_stopping
         closed.append(True)
         close(store)
 
-    def fail(store: Store, drafts: list[Draft]) -> list[int]:
+    def fail(store: Store, drafts: list[Draft], *memories: Any) -> list[int]:
         raise StoreError("packtap.db: the disk is full")
 
     pty = bench.adapter.plug()

@@ -8,10 +8,12 @@ import pytest
 
 from ninebot_bms import BMS2, Doubt
 from packtap.analysis.open_events import OpenEvents
+from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.points import FIELDS, points_of
 from packtap.poller import ANOTHER_MASTER, Listening
-from packtap.present import Present
+from packtap.present import Present, Surroundings
+from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import LinkMessage, Topic
 from presents import beside_another_master, document_of, event, present_of
@@ -109,11 +111,32 @@ def test_state_is_flat_and_identity_holds_what_the_pack_is() -> None:
     )
     messages = retained(present_of([("P1", replace(full, cell_count=10))]))
     assert messages["state"]["voltage_v"] == 38.0
-    assert messages["state"]["age_s"]["voltage_v"] == 2.0
+    assert messages["state"]["age_s"] == 2.0
+    assert not [name for name, value in messages["state"].items() if isinstance(value, dict)]
     assert messages["state"]["t"] == UTC + 100_000
     identity = {"serial": "P1", "firmware": "1.1.5", "design_capacity_mah": 7800, "cells": 10}
     assert identity.items() <= messages["pack"].items()
     assert not {"voltage_v", "soc_pct"} & set(messages["pack"])
+
+
+def test_state_names_the_age_of_what_is_older_than_the_rest() -> None:
+    old = replace(STATUS, times={**STATUS.times, "soc_pct": 40.0, "status": 97.5})
+    state = retained(present_of([("P1", old)]))["state"]
+    ages = {name: value for name, value in state.items() if name.endswith("age_s")}
+    assert ages == {"age_s": 2.0, "soc_pct_age_s": 60.0}
+
+
+def test_the_pack_message_says_which_pack_was_here_before() -> None:
+    present = present_of([("P1", STATUS)])
+    assert retained(present)["pack"]["pack_before"] is None
+    payloads = dict(present.retained(100.0, UTC, {"P1": "P0"}.get))
+    assert json.loads(payloads["pack"])["pack_before"] == "P0"
+
+
+def test_what_is_known_of_the_pack_stands_in_the_document() -> None:
+    known: dict[str, object] = {"diagnosis": None, "health": {"outlook": "no trend"}}
+    document = document_of(present_of([("P1", STATUS)]), known=known)
+    assert known.items() <= document.items()
 
 
 def test_what_is_retained_changes_only_when_every_event_is_saved() -> None:
@@ -141,14 +164,49 @@ def test_a_topic_is_complained_about_once() -> None:
 
 
 def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
-    sent = present_of().counters(Listening(("bms",)), UplinkStats(), {})
+    around = Surroundings(
+        Listening(("bms",)),
+        UplinkStats(),
+        outbox=Outbox(count=3, bytes=900, oldest_ms=UTC + 40_000, undated=1),
+        host=HostFigures(disk_free_bytes=10**10, load_pct=40, temperature_c=51),
+    )
+    sent = present_of().counters(100.4, UTC, around)
     assert sent.keys() == FIELDS["link"].keys()
+    assert sent["outbox_oldest_s"] == 60
+    assert (sent["clock_known"], sent["uptime_s"]) == (1, 100)
     message = LinkMessage(
         agent="pi", bus="a", pack="P1", store="s", seq=1, boot="b", t=[UTC], counters={**sent}
     )
     converted = points_of(Topic("depot", "pi", "a", "link"), message)
     assert converted.unknown == frozenset()
     assert converted.points[0].fields == sent
+
+
+def test_what_outbox_and_host_do_not_say_is_absent_not_zero() -> None:
+    sent = present_of().counters(100.0, None, Surroundings(Listening(("bms",)), UplinkStats()))
+    unknown = {
+        "outbox_messages",
+        "outbox_bytes",
+        "outbox_undated",
+        "outbox_oldest_s",
+        "disk_free_bytes",
+        "host_load_pct",
+        "host_temperature_c",
+    }
+    assert sent.keys() == FIELDS["link"].keys() - unknown
+    assert sent["clock_known"] == 0
+
+
+@pytest.mark.parametrize(
+    ("oldest_ms", "offset_ms", "seconds"),
+    [(None, None, 0), (UTC + 90_000, None, None), (UTC + 90_000, UTC, 10), (UTC + 200_000, UTC, 0)],
+)
+def test_the_age_of_the_outbox_is_told_as_far_as_it_is_known(
+    oldest_ms: int | None, offset_ms: int | None, seconds: int | None
+) -> None:
+    outbox = Outbox(count=1, bytes=9, oldest_ms=oldest_ms, undated=0)
+    around = Surroundings(Listening(("bms",)), UplinkStats(), outbox=outbox)
+    assert present_of().counters(100.0, offset_ms, around).get("outbox_oldest_s") == seconds
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,20 @@ def test_ten_cells_and_two_events_fit_a_terminal_of_80_by_24() -> None:
     assert sum(line.lstrip().startswith("cell ") for line in lines) == 10
 
 
+def test_the_most_probable_cause_and_the_outlook_stand_in_one_line() -> None:
+    known: dict[str, object] = {
+        "diagnosis": {"diagnosis": [{"cause": "cell_damage", "probability": 0.834}]},
+        "health": {"outlook": "cell 7 reaches the limit of cell_imbalance in about 41 days"},
+    }
+    events = [event(), event("bms_fault_flag", cell=None, severity=Severity.CRITICAL)]
+    present = present_of([("3JDEA24M1D0815", FULL)], events)
+    lines = drawn(document_of(present, known=known))
+    assert [line for line in lines if line.startswith("likely cell damage 83%; cell 7 reaches")]
+    assert len(lines) == len(drawn(document_of(present))) + 1 <= 24
+    unknown: dict[str, object] = {"diagnosis": None, "health": None}
+    assert drawn(document_of(present, known=unknown)) == drawn(document_of(present))
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_line_is_wider_than_the_terminal_however_long_its_words(width: int) -> None:
     sixteen = replace(

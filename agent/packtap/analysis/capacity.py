@@ -7,13 +7,18 @@ apart. Source: events.md section 7 (8).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
+from packtap.analysis.gauged import PACK, Gauged
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
 
 __all__ = ["CapacityCheck", "CapacityLimits"]
+
+#: Of the change between two rest points, each good to 3.5 points.
+_CHANGE_ERROR_PCT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class CapacityCheck:
         self._segment: int | None = None
         self.judged: set[str] = set()
         self.estimate_mah: float | None = None
+        #: The last estimate with its error; None while the pack is not at such a rest point.
+        self.gauged: Gauged | None = None
 
     def take(self, reading: CellReading, unrelaxed_mv: float = 0.0) -> Iterator[Finding]:
         """Yield a finding at a rest point far enough from the first.
@@ -52,6 +59,7 @@ class CapacityCheck:
             unrelaxed_mv: by how much they are still below their resting voltage.
         """
         limits = self._limits
+        self.gauged = None
         if reading.segment != self._segment:
             self._segment, self._anchor = reading.segment, None
         known = [mv for mv in reading.cells_mv if mv is not None]
@@ -70,6 +78,8 @@ class CapacityCheck:
         if abs(change_pct) < limits.change_pct or change_pct * drawn_mah <= 0:
             return
         self.estimate_mah = 100 * drawn_mah / change_pct
+        error_mah = self.estimate_mah * _CHANGE_ERROR_PCT / abs(change_pct)
+        self.gauged = Gauged(reading.t, {PACK: self.estimate_mah}, error_mah)
         if not reading.design_mah:
             return
         self.judged.add("capacity_fade")

@@ -15,6 +15,7 @@ from packtap.analysis.charge_drift import ChargeDriftCheck, ChargeDriftLimits
 from packtap.analysis.configured import configured
 from packtap.analysis.depletion import DeadCellCheck, DeepDischargeCheck, DepletionLimits
 from packtap.analysis.finding import Finding
+from packtap.analysis.gauged import PackGauges
 from packtap.analysis.imbalance import ImbalanceCheck, ImbalanceLimits
 from packtap.analysis.limits import CellLimits, CellVoltageCheck
 from packtap.analysis.pack_residual import PackResidualCheck, PackResidualLimits
@@ -56,7 +57,8 @@ class CellChecks:
         self._empty_mv = depletion.locked_mv
         self._wires = wires
         self._rested = rested
-        self._reader = CellReader(RestClock(imbalance.rest_current_a, rested), ChargeDrawn())
+        self._drawn = ChargeDrawn()
+        self._reader = CellReader(RestClock(imbalance.rest_current_a, rested), self._drawn)
         self._voltage = CellVoltageCheck(configured(CellLimits, pack))
         self._wire = OpenWireCheck(wires)
         self._moisture = MoistureCheck(wires)
@@ -84,6 +86,19 @@ class CellChecks:
         """Take an event that is open although these checks do not know it."""
         self._wire.reopen(event)
         self._drift.reopen(event)
+
+    @property
+    def gauges(self) -> PackGauges:
+        """The numbers behind the verdicts, as they are now."""
+        return PackGauges(
+            rest_pct=self._imbalance.gauged,
+            extra_mohm=self._lines.gauged,
+            median_mohm=self._lines.gauged_median,
+            drift_pct_per_h=self._leak.gauged,
+            capacity_mah=self._capacity.gauged,
+            drawn_ah=self._drawn.drawn_ah,
+            charged_ah=self._drawn.charged_ah,
+        )
 
     def update(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Yield what this snapshot decides."""

@@ -22,10 +22,19 @@ _FROZEN_PICTURES: Final = 20
 
 
 class ChargeDrawn:
-    """Counts; positive is drawn, negative is charged."""
+    """Counts; positive is drawn, negative is charged.
+
+    Attributes:
+        ah: drawn less charged.
+        segment: changes where the count was interrupted.
+        drawn_ah: drawn alone, over all segments.
+        charged_ah: charged alone, over all segments.
+    """
 
     def __init__(self) -> None:
         self.ah = 0.0
+        self.drawn_ah = 0.0
+        self.charged_ah = 0.0
         self.segment = 0
         self._t: float | None = None
         self._current_a = 0.0
@@ -54,7 +63,10 @@ class ChargeDrawn:
         if self._same >= _FROZEN_PICTURES and abs(current_a) > _QUIET_A:
             return
         if 0 <= step_s <= _LONGEST_STEP_S:
-            self.ah += (current_a + self._current_a) / 2 * step_s / 3600
+            moved_ah = (current_a + self._current_a) / 2 * step_s / 3600
+            self.ah += moved_ah
+            self.drawn_ah += max(0.0, moved_ah)
+            self.charged_ah += max(0.0, -moved_ah)
             return
         full = snapshot.trusted("full_capacity_mah") or snapshot.trusted("design_capacity_mah")
         full_mah = float(full) if isinstance(full, int | float) else _FALLBACK_FULL_MAH

@@ -6,7 +6,7 @@ evidence against; kinds that were never judged are none.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ninebot_bms import ESC_ERRORS, Snapshot, fault_flags
@@ -139,6 +139,31 @@ class Evidence:
             answer: as its row reads it.
         """
         self.observed[key] = answer
+
+    def merged(self, later: "Evidence") -> "Evidence":
+        """Return both together: what was known before, and what was found out since."""
+        measured = dict(self.measured)
+        for kind, entry in later.measured.items():
+            measured[kind] = measured[kind].merged(entry) if kind in measured else entry
+        return Evidence(
+            cells={
+                kind: self.cells.get(kind, 0) | later.cells.get(kind, 0)
+                for kind in (*self.cells, *later.cells)
+            },
+            signs=self.signs | later.signs,
+            judged=self.judged | later.judged,
+            fault_reported=self.fault_reported or later.fault_reported,
+            esc_error=self.esc_error if later.esc_error is None else later.esc_error,
+            measured=measured,
+            told=self.told | later.told,
+            observed=self.observed | later.observed,
+            exposure=self.exposure.merged(later.exposure),
+        )
+
+    def undated(self) -> "Evidence":
+        """Return it without the times of another boot, whose seconds mean nothing now."""
+        measured = {kind: replace(entry, t=None) for kind, entry in self.measured.items()}
+        return replace(self, measured=measured)
 
     def state(self) -> dict[str, object]:
         """Return everything as JSON can keep it."""

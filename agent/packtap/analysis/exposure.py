@@ -100,6 +100,19 @@ class Exposure:
         if current_a is not None:
             self._current_a = current_a
 
+    def merged(self, later: "Exposure") -> "Exposure":
+        """Return both together, for stretches that do not overlap."""
+        both = Exposure(rows=self.rows | later.rows)
+        for name in _KEPT:
+            mine, its = getattr(self, name), getattr(later, name)
+            if name in _LATEST:
+                value = mine if its is None else its
+            else:
+                value = max(mine, its) if name == "rest_s" else mine + its
+            setattr(both, name, value)
+        both._t, both._rest_since, both._current_a = later._t, later._rest_since, later._current_a
+        return both
+
     def state(self) -> dict[str, object]:
         """Return everything that outlives a restart, as JSON can keep it."""
         kept: dict[str, object] = {name: getattr(self, name) for name in _KEPT}
@@ -123,6 +136,8 @@ class Exposure:
 
 
 _WHOLE: Final = frozenset({"cells", "capacity_mah"})
+#: Of two stretches the later one says it.
+_LATEST: Final = frozenset({"cells", "pack_v", "capacity_mah"})
 #: Counts and sums; what belongs to the moment (time, current) does not outlive a restart.
 _KEPT: Final = tuple(
     entry.name

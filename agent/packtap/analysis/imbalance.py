@@ -12,12 +12,13 @@ Source: events.md sections 5 (look-alikes), 6 and 7.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
+from packtap.analysis.gauged import Gauged
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
 
@@ -28,6 +29,10 @@ _BLEEDING_MV: Final = 60.0
 _BESIDE_BLEEDING_MV: Final = 40.0
 _UNRELAXED_MV: Final = 20.0
 _RELAXATION_S: Final = 120.0
+#: After so long a rest nothing but charge is left in a deviation (relaxation takes 5-10 minutes).
+_SETTLED_S: Final = 600.0
+_STEP_MV: Final = 0.7  #: of one reading: steps of 1 mV, in the cell and in the median
+_SLOPE_MV: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class ImbalanceCheck:
 
     Args:
         limits: points that raise and clear.
+
+    Attributes:
+        gauged: points of charge off the median at the last settled rest, of cells that neither
+            bleed nor stand beside one that does; None while the pack does not rest like that.
     """
 
     def __init__(self, limits: ImbalanceLimits | None = None) -> None:
@@ -61,9 +70,11 @@ class ImbalanceCheck:
         self._off: dict[int, Held] = {}
         self._even: dict[int, Held] = {}
         self.judged: set[str] = set()
+        self.gauged: Gauged | None = None
 
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings for the cells, if the pack rests."""
+        self.gauged = None
         if reading.rested_s < self._limits.rest_s:
             return
         levels = {
@@ -74,6 +85,8 @@ class ImbalanceCheck:
         self.judged.add("cell_imbalance")
         middle_mv = middle(tuple(levels.values()))
         middle_pct = soc_from_ocv_pct(middle_mv)
+        if reading.rested_s >= _SETTLED_S and middle_mv >= self._limits.knee_mv:
+            self.gauged = _gauge(reading, levels, middle_mv)
         for cell, mv in levels.items():
             off_mv = mv - middle_mv
             allowed_mv = _allowance_mv(cell, reading.bleeding) + _unrelaxed_mv(reading.rested_s)
@@ -97,6 +110,18 @@ class ImbalanceCheck:
             yield Finding(
                 "cell_imbalance", present, reading.known_t, cell, value, limits.raise_pct, words
             )
+
+
+def _gauge(reading: CellReading, levels: Mapping[int, float], middle_mv: float) -> Gauged | None:
+    calm = {
+        cell: soc_from_ocv_pct(mv) - soc_from_ocv_pct(middle_mv)
+        for cell, mv in levels.items()
+        if not _allowance_mv(cell, reading.bleeding)
+    }
+    if reading.t is None or len(calm) < _MIN_CELLS:
+        return None
+    rise_pct = soc_from_ocv_pct(middle_mv + _SLOPE_MV) - soc_from_ocv_pct(middle_mv - _SLOPE_MV)
+    return Gauged(reading.t, calm, _STEP_MV * rise_pct / (2 * _SLOPE_MV))
 
 
 def _unrelaxed_mv(rested_s: float) -> float:

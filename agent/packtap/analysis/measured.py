@@ -54,6 +54,15 @@ class Measured:
         """Return them after the kind was cleared on a cell."""
         return replace(self, open_cells=self.open_cells & ~_bit(event.cell))
 
+    def merged(self, later: "Measured") -> "Measured":
+        """Return both together: the strongest, and all times."""
+        strongest = later if later._excess > self._excess else self
+        return replace(
+            strongest,
+            times=self.times + later.times,
+            open_cells=self.open_cells | later.open_cells,
+        )
+
     @property
     def _excess(self) -> float:
         if self.value is None or self.limit is None:

@@ -17,12 +17,16 @@ from typing import Final
 
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding, Held
+from packtap.analysis.gauged import PACK, Gauged
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
 
 __all__ = ["CellLines", "Deviation", "ResistanceCheck", "ResistanceLimits"]
 
 _MIN_CELLS: Final = 3
+#: With less change of current a slope is the prior's, not the pack's.
+_TELLING_A: Final = 1.0
+_TELLING_MOHM: Final = 1.5
 _MEMORY_S: Final = 75.0
 _LONGEST_STEP_S: Final = 3.0  # a pause is no reason to forget
 _NOISE_MV: Final = 1.5  # 1 mV steps, flicker of 1 mV, both cells of a difference
@@ -57,6 +61,10 @@ class ResistanceLimits:
     spread_a: float = 1.0
     raise_s: float = 10.0
     clear_s: float = 60.0
+
+    def limit_mohm(self, median_mohm: float) -> float:
+        """Return the extra resistance that is too much, beside a median cell of this."""
+        return max(self.raise_mohm, self.raise_pct / 100 * median_mohm + self.raise_base_mohm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +143,34 @@ class CellLines:
         self._slow_a = 0.0
         self.median_mohm = _START_MOHM
         self.median_mv = 0.0  #: median cell without current
+        self._latest: Mapping[int, Deviation] = {}
 
     @property
     def spread_a(self) -> float:
         """How much the current varied, standard deviation."""
         return self._median.spread
+
+    @property
+    def gauged(self) -> Gauged | None:
+        """Extra resistance of the cells that the last reading settled, milliohm."""
+        known = {
+            cell: deviation
+            for cell, deviation in self._latest.items()
+            if deviation.error_mohm <= _TELLING_MOHM
+        }
+        if self._t is None or self.spread_a < _TELLING_A or len(known) < _MIN_CELLS:
+            return None
+        error = middle([deviation.error_mohm for deviation in known.values()])
+        extra = {cell: deviation.extra_mohm for cell, deviation in known.items()}
+        return Gauged(self._t, extra, error)
+
+    @property
+    def gauged_median(self) -> Gauged | None:
+        """Resistance of the median cell, milliohm."""
+        if self.gauged is None or self._t is None:
+            return None
+        _, _, _, error = self._median.solve(_MEDIAN_PRIOR)
+        return Gauged(self._t, {PACK: self.median_mohm}, error)
 
     @property
     def unrelaxed_mv(self) -> float:
@@ -153,6 +184,7 @@ class CellLines:
             for cell, mv in enumerate(reading.cells_mv, start=1)
             if mv is not None and not {cell - 1, cell, cell + 1} & reading.bleeding
         }
+        self._latest = {}
         if reading.t is None or reading.current_a is None or len(levels) < _MIN_CELLS:
             return {}
         self._fade(reading.t, reading.current_a)
@@ -168,7 +200,8 @@ class CellLines:
             self.median_mohm = min(max(slope, 5.0), 150.0)
         for cell, mv in levels.items():
             self._cells.setdefault(cell, _Line()).add(x, mv - level, weight)
-        return self._deviations(levels)
+        self._latest = self._deviations(levels)
+        return self._latest
 
     def _fade(self, t: float, current_a: float) -> None:
         step_s = 0.0 if self._t is None else abs(t - self._t)
@@ -218,10 +251,7 @@ class ResistanceCheck:
         limits = self._limits
         if lines.spread_a < limits.spread_a:
             return
-        raise_mohm = max(
-            limits.raise_mohm,
-            limits.raise_pct / 100 * lines.median_mohm + limits.raise_base_mohm,
-        )
+        raise_mohm = limits.limit_mohm(lines.median_mohm)
         for cell, deviation in deviations.items():
             if deviation.error_mohm <= limits.error_mohm:
                 self.judged.add("high_resistance_cell")

@@ -19,6 +19,7 @@ from typing import Final
 
 from packtap.analysis.configured import of_pack
 from packtap.analysis.finding import Finding
+from packtap.analysis.gauged import Gauged
 from packtap.analysis.ocv import soc_from_ocv_pct
 from packtap.analysis.reading import CellReading, middle
 
@@ -29,6 +30,8 @@ _BURST_S: Final = 600.0
 _MIN_READINGS: Final = 2
 #: Sound cells flicker by 1 mV at most, which is no better known than this.
 _FLICKER_PCT: Final = 0.05
+#: Standard error of the difference of two bursts' means, points: 0.5 mV each.
+_BURSTS_PCT: Final = 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,12 @@ class SelfDischargeCheck:
         self._burst: _Burst | None = None
         self._cells: frozenset[int] = frozenset()
         self.judged: set[str] = set()
+        #: Points an hour that each cell gains on the others; None while the pack is not parked.
+        self.gauged: Gauged | None = None
 
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings once two bursts lie far enough apart."""
+        self.gauged = None
         limits, t = self._limits, reading.t
         if t is None:
             return
@@ -167,6 +173,9 @@ class SelfDischargeCheck:
             return
         self.judged.add("self_discharge_cell")
         losses = _losses(anchor, burst)
+        rates = {cell: -loss / apart_s * 3600 for cell, loss in losses.items()}
+        if reading.t is not None:
+            self.gauged = Gauged(reading.t, rates, _BURSTS_PCT / apart_s * 3600)
         usual = middle([abs(loss) for loss in losses.values()])
         least = max(limits.outlier * usual, limits.errors * _error(anchor, burst))
         for cell, loss in losses.items():

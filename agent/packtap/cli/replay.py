@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import Final
 
 from ninebot_bms import Doubt, Observer
 from packtap.analysis.open_events import OpenEvents
@@ -10,9 +11,15 @@ from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.cli.told import add_told_arguments, take_told
 from packtap.errors import CaptureError
 from packtap.inputs import open_capture
+from packtap.memory.health import Health
+from packtap.memory.remembering import Remembering
 from packtap.model import Event, EventState, Severity
 from packtap.replaying import replay
 from packtap.tap import Digest, Tap, TapSettings
+from packtap.wire import HealthValue
+
+#: Times of a capture from here on (2024) are UTC seconds; smaller ones count from anywhere.
+_UTC_FROM_S: Final = 1_704_067_200.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +66,8 @@ class _Told:
     def __init__(self) -> None:
         self.observer = Observer()
         self.tap = Tap(TapSettings(), OpenEvents("replay"))
+        self._remembering = Remembering(self.tap, boot="replay")
+        self._last_t: float | None = None
         self.events: list[Event] = []
         self.snapshots = 0
         self.has_cells = False
@@ -67,13 +76,28 @@ class _Told:
 
     def take(self, digest: Digest) -> list[Event]:
         """Note what a chunk gave; return its events."""
+        for swapped in self._remembering.take(digest):
+            print(f"packtap: pack {swapped.now} follows {swapped.before}", file=sys.stderr)
         for _, snapshot in digest.snapshots:
             self.snapshots += 1
+            self._last_t = snapshot.t
             self.has_cells |= snapshot.values.get("cell_voltages_mv") is not None
             self.has_times |= snapshot.t is not None
             self.doubts.update((doubt.name, doubt) for doubt in snapshot.doubts)
         self.events += digest.events
         return digest.events
+
+    def health(self) -> dict[str, HealthValue]:
+        """Return the derived rows of the pack; call it once, at the end."""
+        self._remembering.stop()
+        now_h: float | None = None
+        if self._last_t is not None and self._last_t >= _UTC_FROM_S:
+            now_h = self._last_t / 3600
+            self._remembering.date(0.0, now_h, self.tap.open_events.all())
+        memory = self._remembering.main
+        if memory is None:
+            return {}
+        return Health().rows(memory, now_h, self.tap.limits(memory.place))
 
     @property
     def frames(self) -> int:
@@ -119,7 +143,8 @@ def _print_diagnosis_json(told: _Told) -> None:
         {"name": doubt.name, "rows": list(doubt.rows), "text": doubt.text}
         for doubt in told.doubts.values()
     ]
-    print(json.dumps({**told_so, "pack": told.tap.pack, "doubts": doubts}))
+    health = told.health()
+    print(json.dumps({**told_so, "pack": told.tap.pack, "doubts": doubts, "health": health}))
 
 
 def _print_diagnosis(told: _Told) -> None:

@@ -41,6 +41,7 @@ def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType
     parts += [*_pack_lines(now), _cells(now)]
     parts += [_one_line(doubt["text"], "yellow") for doubt in now["doubts"]]
     parts += _events(now)
+    parts += _known(now)
     parts += _plumbing(now)
     parts += [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in footer]
     return Group(*parts)
@@ -154,6 +155,18 @@ def _events(now: Mapping[str, Any]) -> list[RenderableType]:
 
 def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _known(now: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the most probable cause and the outlook, in one line; nothing before they are told."""
+    diagnosis, health = now.get("diagnosis"), now.get("health")
+    words = []
+    if diagnosis and diagnosis["diagnosis"]:
+        top = diagnosis["diagnosis"][0]
+        words.append(f"likely {top['cause'].replace('_', ' ')} {top['probability']:.0%}")
+    if health and health.get("outlook"):
+        words.append(health["outlook"])
+    return [_one_line("; ".join(words))] if words else []
 
 
 def _plumbing(now: Mapping[str, Any]) -> list[RenderableType]:
