@@ -4,7 +4,7 @@ A serial may come in several reads (0x10 with 8 bytes, 0x14 with 6), cut into ch
 on several lines: it is put together per node and line, as the registers stand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ninebot_bms import Chunk, Frame, Framer, Reject
 from packtap.errors import CaptureError
@@ -57,7 +57,7 @@ class Survey:
         for line, framer in self._framers.items():
             self._look(line, framer.close())
         for part in self._parts.values():
-            self._note(part)
+            self._note(self.pseudonyms.note_part, part)
 
     def _look(self, line: str | None, found: Iterable[Frame | Reject]) -> None:
         for frame in found:
@@ -75,14 +75,14 @@ class Survey:
         text = self._assembly.take(line, frame, span)
         before = self._parts.pop(key, b"")
         if any(old not in (UNREAD, new) for old, new in zip(before, text, strict=False)):
-            self._note(before)
+            self._note(self.pseudonyms.note_part, before)
         if UNREAD in text.rstrip(b"\0") or span.offset + span.stop - span.start < span.row.size:
             self._parts[key] = text
         else:
-            self._note(text)
+            self._note(self.pseudonyms.note, text)
 
-    def _note(self, text: bytes) -> None:
+    def _note(self, note: Callable[[bytes], None], text: bytes) -> None:
         try:
-            self.pseudonyms.note(text)
+            note(text)
         except ValueError as error:
             raise CaptureError(f"{error}: no recording of scooters; nothing is written") from error

@@ -78,7 +78,17 @@ class Pseudonyms:
         Raises:
             ValueError: there are more than any recording of scooters has.
         """
-        noted = self._shared if names_nobody(text) else self._texts
+        self._keep(text, self._shared if names_nobody(text) else self._texts)
+
+    def note_part(self, text: bytes) -> None:
+        """Take note of a serial of which the rest was never read; like `note`.
+
+        Few different characters are no filler here: they may be the end of a number.
+        """
+        bare = text.strip(_FILLER)
+        self._keep(text, self._shared if bare == _SHARED or len(set(bare)) < 2 else self._texts)
+
+    def _keep(self, text: bytes, noted: dict[bytes, None]) -> None:
         noted[text] = None
         if len(self._texts) + len(self._shared) > _MAX_SERIALS:
             raise ValueError(f"more than {_MAX_SERIALS} different serial numbers")
@@ -97,25 +107,28 @@ class Pseudonyms:
         return text if names_nobody(text) else self._give(text)
 
     def of_part(self, text: bytes, start: int, stop: int) -> bytes:
-        """Return the pseudonym's part for a read that may have been a part.
+        """Return the pseudonym of the text of which a part was read; as long as the text.
 
         Args:
             text: all that is known of the text now; `UNREAD` where it was not read.
-            start: the first character of which the pseudonym is wanted; that far it was read.
+            start: the first character that was read now.
             stop: one behind the last.
         """
         piece = text[start:stop]
+        if text in self._shared or not piece.strip(_FILLER):
+            return text
+        if text in self._texts:
+            return self._give(text)
         fitting = [
             noted
             for noted in (*self._texts, *self._shared)
             if noted[start:stop] == piece and len(noted) == len(text)
         ]
-        if text in fitting or not piece.strip(_FILLER):
-            return self.of(text)[start:stop]
         if fitting:  # what it was a part of became known later, or on another line
-            return self.of(min(fitting, key=lambda noted: noted.count(UNREAD)))[start:stop]
+            best = min(fitting, key=lambda noted: noted.count(UNREAD))
+            return self._give(best) if best in self._texts else best
         alone = bytes(start) + piece + bytes(len(text) - stop)
-        return self._give(alone)[start:stop]
+        return self._give(alone)
 
     def _give(self, text: bytes) -> bytes:
         given = self._given.get(text)

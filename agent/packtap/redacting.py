@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ninebot_bms import Chunk, Frame, Framer, Reject, checksum
-from ninebot_bms.frames import HEADERS, LAYOUTS, MAX_PAYLOAD
+from ninebot_bms.frames import ESC, HEADERS, LAYOUTS, MAX_PAYLOAD
 from packtap.errors import CaptureError
 from packtap.identity_rows import (
     NODES,
@@ -49,7 +49,12 @@ _HEADER: Final = re.compile(b"|".join(re.escape(header) for header in HEADERS.va
 _DIALECT_OF: Final = {header: dialect for dialect, header in HEADERS.items()}
 #: A Xiaomi reply's address is that of its node and this. Source: protocol.md section 3.
 _REPLY_OFFSET: Final = 3
+_ANSWERS: Final = frozenset({READ, READ_REPLY})
+#: A dashboard's read with its inputs; the ESC might answer with the same command.
+_DASHBOARD_READ: Final = 0x61
 _MAX_HELD: Final = 1 << 20
+#: What a chunk costs besides its bytes: a flood of tiny ones must not cost more than is bounded.
+_CHUNK_COST: Final = 64
 
 
 @dataclass(slots=True)
@@ -95,12 +100,6 @@ class _Line:
         self.expected: deque[tuple[object, ...]] = deque()  # frames that must come out
 
 
-@dataclass(slots=True)
-class _Held:
-    chunk: Chunk
-    left: int  # bytes of it that have not gone out
-
-
 class Redactor:
     """The second pass: chunks in, the same chunks without names out.
 
@@ -113,7 +112,7 @@ class Redactor:
         self._names = survey.pseudonyms
         self._lines: dict[str | None, _Line] = {}
         self._line_names: dict[str | None, str | None] = {}
-        self._held: deque[_Held] = deque()
+        self._held: deque[Chunk] = deque()
         self._held_bytes = 0
         self._assembly = Assembly()
         self._runs = {size: self._names.runs(size) for size in (_TELLING, _TELLING_REFUSED)}
@@ -123,8 +122,8 @@ class Redactor:
         line = self._lines.setdefault(chunk.line, _Line())
         line.came += chunk.data
         line.goes += chunk.data
-        self._held.append(_Held(chunk, len(chunk.data)))
-        self._held_bytes += len(chunk.data) + 64  # tiny chunks cost memory of their own
+        self._held.append(chunk)
+        self._held_bytes += len(chunk.data) + _CHUNK_COST
         self._decide(chunk.line, line, line.framer.receive_data(chunk.data))
         yield from self._release()
         if self._held_bytes > _MAX_HELD:
@@ -150,13 +149,13 @@ class Redactor:
 
     def _release(self) -> Iterator[Chunk]:
         while self._held:
-            chunk = self._held[0].chunk
+            chunk = self._held[0]
             size = len(chunk.data)
             line = self._lines[chunk.line]
             if line.decided < size:
                 return
             self._held.popleft()
-            self._held_bytes -= size + 64
+            self._held_bytes -= size + _CHUNK_COST
             data = bytes(line.goes[:size])
             del line.came[:size], line.goes[:size]
             line.decided -= size
@@ -210,10 +209,12 @@ class Redactor:
         if span.row.kind is Kind.CODE:
             return bytes(0x30 if byte not in (0, 0xFF) else byte for byte in old)
         current = self._assembly.take(name, frame, span)
-        new = self._names.of_part(current, span.offset, span.offset + len(old))
+        stop = span.offset + len(old)
+        whole = self._names.of_part(current, span.offset, stop)
+        new = whole[span.offset : stop]
         if new != old:
-            whole = self._names.of_part(current, 0, len(current)).strip(b"\0")
-            words = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in whole)
+            bare = whole.strip(b"\0")
+            words = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in bare)
             self.tally.pseudonyms[words] = None
         return new
 
@@ -222,8 +223,8 @@ class Redactor:
         payload = frame.payload
         if frame.command in PRIVATE_COMMANDS:
             yield from range(len(payload))
-        if frame.command in WRITES and frame.target is not None:
-            for span in spans(frame.target, frame.index, len(payload)):
+        for node in _register_owners(frame):
+            for span in spans(node, frame.index, len(payload)):
                 yield from range(span.start, span.stop)
         yield from _places_of(payload, self._runs[_TELLING], _TELLING)
 
@@ -262,6 +263,20 @@ class Redactor:
                 self.tally.renamed_lines += 1
             self._line_names[name] = given
         return self._line_names[name]
+
+
+def _register_owners(frame: Frame) -> frozenset[int]:
+    """Return whose registers a frame that is not built anew may hold; empty: it holds none."""
+    if frame.command in WRITES:
+        node = frame.target if frame.target is not None else frame.source
+    elif frame.source == ESC and frame.command == _DASHBOARD_READ:
+        node = ESC
+    elif frame.source is not None and frame.command in _ANSWERS and not frame.is_read_request:
+        node = frame.source
+    else:
+        return frozenset()
+    # Of a node that nobody knows, any register may be what it is of another one.
+    return frozenset({node}) if node is not None and node in NODES else NODES
 
 
 def _changed() -> CaptureError:

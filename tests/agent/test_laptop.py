@@ -31,7 +31,7 @@ POSIX_ONLY = (
     "tty",
 )
 #: Commands of a technician; those that are not there yet are taken up as soon as they are.
-TECHNICIANS = ("doctor", "diagnose", "watch", "record", "decode", "replay")
+TECHNICIANS = ("doctor", "diagnose", "watch", "record", "capture", "decode", "replay")
 HERE = tuple(name for name in TECHNICIANS if name in COMMANDS)
 CAPTURE = str(VECTORS / "recordings" / "m365_esc_bms.log.gz")
 
