@@ -38,6 +38,7 @@ __all__ = [
     "adapters",
     "committed",
     "committed_events",
+    "committed_health",
     "messages",
     "rows_of_cells",
     "rows_of_packs",
@@ -56,6 +57,8 @@ SERIAL: Final = "3JDEA24M1D0815"  #: of the emulated pack
 PackRows = dict[tuple[str, int], dict[str, float | int | str]]
 #: (pack, cell tag, UTC ms) -> millivolts.
 CellRows = dict[tuple[str, str, int], int]
+#: (measurement, pack, cell tag or cause, UTC ms) -> derived field, or `probability` -> value.
+HealthRows = dict[tuple[str, str, str, int], dict[str, Any]]
 
 
 # --- wires ----------------------------------------------------------------------------------------
@@ -370,6 +373,26 @@ def committed_events(path: Path) -> list[dict[str, Any]]:
         }
         rows.append({name: value for name, value in row.items() if value is not None})
     return sorted(rows, key=_event_order)
+
+
+def committed_health(path: Path) -> HealthRows:
+    """Return what all `health` messages must become in the store."""
+    rows: HealthRows = {}
+    for message in messages(path):
+        if message.kind != "health":
+            continue
+        (t,) = message.t
+        for name, value in message.body["rows"].items():
+            if isinstance(value, list):
+                for number, each in enumerate(value, start=1):
+                    if each is not None:
+                        key = ("cell", message.pack, f"{number:02}", t)
+                        rows.setdefault(key, {})[name] = each
+            elif value is not None:
+                rows.setdefault(("pack", message.pack, "", t), {})[name] = value
+        for cause, share in message.body["causes"].items():
+            rows["diagnosis", message.pack, cause, t] = {"probability": share}
+    return rows
 
 
 def _event_order(row: Mapping[str, Any]) -> tuple[int, str, int, str]:

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from system.chain import AGENT, BUS, SITE, CellRows, PackRows
+from packtap.derived import DERIVED
+from system.chain import AGENT, BUS, SITE, CellRows, HealthRows, PackRows
 from system.servers import InfluxDB, VictoriaMetrics
 
 __all__ = [
     "influx_cells",
     "influx_counts",
     "influx_events",
+    "influx_health",
     "influx_packs",
     "influx_types",
     "victoria_cells",
@@ -18,27 +20,58 @@ __all__ = [
 ]
 
 
+#: Fields that `health` messages bring into the measurements of readings.
+_DERIVED: Final = frozenset(row.name for row in DERIVED)
+
+
 def influx_packs(influxdb: InfluxDB) -> PackRows:
-    """Return every row of measurement `pack`; all of them must be of our site, agent and bus."""
+    """Return the readings in measurement `pack`; all must be of our site, agent and bus."""
     rows: PackRows = {}
     for row in influxdb.rows("SELECT * FROM pack"):
         key = (row.pop("pack"), row.pop("time"))
         _check_origin(row)
         assert key not in rows
-        rows[key] = {name: value for name, value in row.items() if value is not None}
+        fields = _fields(row, derived=False)
+        if fields:
+            rows[key] = fields
     return rows
 
 
 def influx_cells(influxdb: InfluxDB) -> CellRows:
-    """Return every value of measurement `cell`."""
+    """Return the readings in measurement `cell`."""
     rows: CellRows = {}
     for row in influxdb.rows("SELECT * FROM cell"):
         key = (row.pop("pack"), row.pop("cell"), row.pop("time"))
         _check_origin(row)
         assert key not in rows
-        rows[key] = row.pop("voltage_mv")
-        assert row == {}
+        fields = _fields(row, derived=False)
+        if fields:
+            rows[key] = fields.pop("voltage_mv")
+        assert fields == {}
     return rows
+
+
+def influx_health(influxdb: InfluxDB) -> HealthRows:
+    """Return the derived fields of `pack` and `cell`, and every row of `diagnosis`."""
+    rows: HealthRows = {}
+    for measurement, tag in (("pack", None), ("cell", "cell"), ("diagnosis", "cause")):
+        for row in influxdb.rows(f"SELECT * FROM {measurement}"):
+            which = "" if tag is None else row.pop(tag)
+            key = (measurement, row.pop("pack"), which, row.pop("time"))
+            _check_origin(row)
+            assert key not in rows
+            fields = row if measurement == "diagnosis" else _fields(row, derived=True)
+            if fields:
+                rows[key] = fields
+    return rows
+
+
+def _fields(row: Mapping[str, Any], *, derived: bool) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in row.items()
+        if value is not None and (name in _DERIVED) is derived
+    }
 
 
 def influx_events(influxdb: InfluxDB) -> list[dict[str, Any]]:
@@ -51,17 +84,21 @@ def influx_events(influxdb: InfluxDB) -> list[dict[str, Any]]:
 
 
 def influx_types(influxdb: InfluxDB, measurement: str) -> dict[str, str]:
-    """Return field -> "float", "integer" or "string"."""
+    """Return field -> "float", "integer" or "string"; fields of readings only."""
     rows = influxdb.rows(f'SHOW FIELD KEYS FROM "{measurement}"')
     types = {row["fieldKey"]: row["fieldType"] for row in rows}
     assert len(types) == len(rows), "a field has two types"
-    return types
+    return {name: kind for name, kind in types.items() if name not in _DERIVED}
 
 
 def influx_counts(influxdb: InfluxDB, measurement: str) -> Counter[str]:
-    """Return `count_<field>` -> how many points have the field, as the store itself counts."""
+    """Return `count_<field>` -> how many points have the field, as the store itself counts.
+
+    Fields of readings only.
+    """
     rows = influxdb.rows(f'SELECT count(*) FROM "{measurement}"')
-    return Counter({name: n for row in rows for name, n in row.items() if name != "time"})
+    others = {"time"} | {f"count_{name}" for name in _DERIVED}
+    return Counter({name: n for row in rows for name, n in row.items() if name not in others})
 
 
 def victoria_packs(victoria: VictoriaMetrics) -> PackRows:
@@ -71,6 +108,8 @@ def victoria_packs(victoria: VictoriaMetrics) -> PackRows:
         tags = dict(series["metric"])
         field, pack = tags.pop("__name__").removeprefix("pack_"), tags.pop("pack")
         _check_origin(tags)
+        if field in _DERIVED:
+            continue
         for t, value in zip(series["timestamps"], series["values"], strict=True):
             fields = rows.setdefault((pack, t), {})
             assert field not in fields

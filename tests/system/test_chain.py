@@ -12,6 +12,7 @@ import pytest
 
 from ninebot_bms import Chunk, Dialect
 from packtap.emulated_bus import play
+from packtap.model import Cause
 from packtap.simulated.faults import parse_fault
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
@@ -26,6 +27,7 @@ from system.chain import (
     adapters,
     committed,
     committed_events,
+    committed_health,
     messages,
     rows_of_cells,
     rows_of_packs,
@@ -37,6 +39,7 @@ from system.chain import (
 from system.chain_stores import (
     influx_cells,
     influx_events,
+    influx_health,
     influx_packs,
     influx_types,
     victoria_cells,
@@ -116,6 +119,13 @@ def test_every_reading_and_event_of_a_ride_is_in_influxdb_with_value_name_type_a
     events = committed_events(store)
     assert {event["cell"] for event in events if event["kind"] == "cell_undervoltage"} == {"04"}
     assert influx_events(influxdb) == events
+    health = influx_health(influxdb)
+    assert health == committed_health(store)
+    causes = {cause for measurement, pack, cause, _ in health if measurement == "diagnosis"}
+    assert causes == {cause.value for cause in Cause}
+    assert any(
+        measurement == "pack" and "outlook" in row for (measurement, *_), row in health.items()
+    )
 
 
 def without(rows: PackRows, fields: set[str]) -> PackRows:
