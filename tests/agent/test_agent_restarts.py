@@ -82,9 +82,10 @@ class Rig:
 
     def say_until(self, frames: list[bytes], is_true: Callable[[], object]) -> None:
         """Say these, again and again, until it is true."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not is_true():
-            assert time.monotonic() < deadline, self.log.read_text()
+            said = self.log.read_text() if self.log.exists() else "no process of its own"
+            assert time.monotonic() < deadline, said
             for frame in frames:
                 self.pty.write(frame)
                 time.sleep(0.1)

@@ -143,8 +143,8 @@ def _print_diagnosis_json(told: _Told) -> None:
         {"name": doubt.name, "rows": list(doubt.rows), "text": doubt.text}
         for doubt in told.doubts.values()
     ]
-    health = told.health()
-    print(json.dumps({**told_so, "pack": told.tap.pack, "doubts": doubts, "health": health}))
+    derived = told.health()
+    print(json.dumps({**told_so, "pack": told.tap.pack, "doubts": doubts, "derived": derived}))
 
 
 def _print_diagnosis(told: _Told) -> None:
