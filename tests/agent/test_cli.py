@@ -235,9 +235,11 @@ def test_the_table_of_events_is_the_reviewed_one(
 
 def test_the_table_of_events_has_one_row_a_kind(capsys: Printed) -> None:
     main(["events", "--markdown"])
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    printed = capsys.readouterr().out.splitlines()
+    rows = [line for line in printed if line.startswith("| `")]
+    (head,) = [line for line in printed if line.startswith("| kind |")]
     assert [row.split("`")[1] for row in rows] == [kind.name for kind in kinds.KINDS]
-    assert {row.count("|") for row in rows} == {9}  # no cell breaks the table
+    assert {row.count("|") for row in rows} == {head.count("|")}  # no cell breaks the table
 
 
 def test_no_action_tells_a_layman_to_open_a_pack() -> None:
