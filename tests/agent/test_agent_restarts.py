@@ -172,10 +172,10 @@ def test_no_state_is_saved_while_an_event_waits_for_the_disk(
 ) -> None:
     commit = Store.commit
 
-    def no_events(store: Store, drafts: list[Draft]) -> list[int]:
+    def no_events(store: Store, drafts: list[Draft], *memories: Any) -> list[int]:
         if any(draft.kind == "event" for draft in drafts):
             raise StoreError("packtap.db: the disk is full")
-        return commit(store, drafts)
+        return commit(store, drafts, *memories)
 
     monkeypatch.setattr(Store, "commit", no_events)
 

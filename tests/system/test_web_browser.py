@@ -331,8 +331,9 @@ def test_a_range_is_chosen_with_the_mouse(browser: Browser, server: WebServer) -
 def test_a_reading_between_two_holes_is_drawn(browser: Browser, tmp_path: Path) -> None:
     store = tmp_path / "packtap.db"
     first = next(readings_of_days(int(time.time() * 1000), 1, 0.1))
+    noon = first.times_ms[0] + 12 * 3_600_000  # well inside of the day that is shown
     lone = {"columns": {"voltage_v": [37.25]}}
-    fill(store, iter([replace(first, times_ms=first.times_ms[:1], body=lone)]))
+    fill(store, iter([replace(first, times_ms=(noon,), body=lone)]))
     with (
         web_server(tmp_path, "--store", str(store)) as server,
         Visit(browser, server.address, viewport=PHONE, color_scheme="light") as visit,
