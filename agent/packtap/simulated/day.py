@@ -4,8 +4,8 @@ A story is a row of phases: standing, riding, parked, charging, on a technician'
 phase of a story goes on for ever. Sources: events.md section 4 (bursts of a few seconds every 10-60
 minutes while parked; a charger gives 1.7-2.9 A), protocol.md section 8.
 
-Riders: a controller limits itself to 17-30 A, a ride in town takes 4-9 A on average; it reduces its
-current when a cell sinks towards 3 V, so that a healthy pack is not ridden below.
+Riders: a controller limits itself to 17-30 A, a ride in town takes 4-9 A on average. Near empty it
+holds the pack above 3.0 V a group (30 V of a 10S pack), within milliseconds.
 """
 
 import math
@@ -124,9 +124,9 @@ _MANOEUVRES: Final = (
     (-6.0, -2.0, 2.5, 2),  # brake
     (0.04, 0.12, 6.0, 2),  # stop
 )
-_MOTOR_S: Final = 0.4
+_MOTOR_S: Final = 0.7  # 20 A/s (events.md section 7)
+_MOST_C: Final = 2.5  # amperes an ampere-hour; 18650 energy cells are rated for 2-3
 _STANDBY_A: Final = (0.04, 0.12)
-_WEAK_V: Final = (2.95, 3.20)  # the controller gives nothing below, everything above
 
 
 class Rider:
@@ -134,11 +134,12 @@ class Rider:
 
     Args:
         seed: of the ride.
+        pack_ah: capacity of the pack: makers fit controllers to packs.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, pack_ah: float) -> None:
         self._random = random.Random(f"rider {seed}")  # noqa: S311 - a rider, not a secret
-        self._limit_a = self._random.choice((17.0, 20.0, 25.0, 30.0))
+        self._limit_a = min(self._random.choice((17.0, 20.0, 25.0, 30.0)), _MOST_C * pack_ah)
         self._standby_a = self._random.uniform(*_STANDBY_A)
         self._current_a = 0.0
         self._target_a = 0.0
@@ -150,13 +151,13 @@ class Rider:
         self._target_a = self._standby_a
         return self._follow(0.05)
 
-    def riding(self, now: float, load: float, group_v: float) -> Iterator[float]:
+    def riding(self, now: float, load: float, most_a: float) -> Iterator[float]:
         """Yield the current of a cycle of riding.
 
         Args:
             now: seconds.
             load: 1 is a town, 2 is uphill.
-            group_v: of a group on average, which is what the controller sees.
+            most_a: what the pack can give before its voltage falls to where the controller stops.
         """
         if now >= self._ends_at:
             low_a, high_a, seconds, _ = self._random.choices(
@@ -170,9 +171,7 @@ class Rider:
         target_a = self._target_a
         if self.pulls_a is not None and target_a > 1:
             target_a = self.pulls_a
-        if target_a > 1:
-            weak, strong = _WEAK_V
-            target_a *= min(1.0, max(0.0, (group_v - weak) / (strong - weak)))
+        target_a = min(target_a, most_a)
         before, self._target_a = self._target_a, target_a
         flow = list(self._follow(_MOTOR_S))
         self._target_a = before

@@ -348,8 +348,10 @@ def _break_sensor(scooter: "Scooter", fault: Fault) -> None:
 
 
 def _gauge_off(scooter: "Scooter", fault: Fault) -> None:
-    is_low = scooter.board.shown_pct >= fault.value and scooter.random.random() < _USUAL
-    scooter.board.gauge_off_pct = -fault.value if is_low else fault.value
+    shown, off = scooter.board.shown_pct, fault.value
+    # A percentage has an end at either side: away from the nearer one.
+    is_low = shown - off > 0 and (shown + off > 100 or scooter.random.random() < _USUAL)
+    scooter.board.gauge_off_pct = -off if is_low else off
 
 
 def _gauge_stuck(scooter: "Scooter", _: Fault) -> None:
@@ -495,7 +497,7 @@ FAULTS: Final[Mapping[str, FaultRow]] = MappingProxyType(
             FaultRow(
                 "cell_overvoltage-all", "the wrong charger, and a board that does not end it",
                 "mV a group", 4290, 4400, "charge", _overcharge_all,
-                ("bms_board", "cell_damage", "calibration"), 7200, soc_pct=90.0, seconds=3600,
+                ("bms_board", "cell_damage", "calibration"), 7200, soc_pct=96.0, seconds=7200,
                 also=_FLAG,
             ),
             FaultRow(

@@ -23,6 +23,7 @@ _MAX_CELLS: Final = 16
 _CHARGER_A: Final = (1.7, 2.9)
 _CHARGER_V: Final = (4.17, 4.20)  # a group
 _CHARGER_ENDS_A: Final = (0.15, 0.28)
+_STOPS_V: Final = 3.0  # a group: where the controller stops
 _PARKED_A: Final = 0.002
 
 
@@ -100,7 +101,7 @@ class Scooter:
         self.pack: PackModel = build_pack(traits, plan.start_pct, plan.seed)
         self.sensing = Sensing(plan.cells, plan.seed)
         self.board = Board(BOARDS[plan.board], self.pack, plan.design_capacity_mah, plan.seed)
-        self.rider = Rider(plan.seed)
+        self.rider = Rider(plan.seed, plan.design_capacity_mah / 1000)
         self.line = LineFaults()
         self.recorder = RecorderFaults()
         self.charger_a = self.random.uniform(*_CHARGER_A)
@@ -112,7 +113,6 @@ class Scooter:
         self._charge_ended = False
         self._next_look = self.phase.look_every_s
         self._awake_until = 0.0
-        self._mean_v = 3.7
         self._measured: Measured | None = None
         self._waiting = sorted(plan.faults, key=lambda fault: fault.onset_s)
         self._registers: Mapping[str, int | float | tuple[int, ...]] = {}
@@ -203,7 +203,9 @@ class Scooter:
             self.rider.stopped()
             return [0.0] * STEPS
         if mode is Mode.RIDING:
-            return list(self.rider.riding(self.now, self.phase.load, self._mean_v))
+            spare_v = self.pack.rested_v - _STOPS_V * self.plan.cells
+            most_a = max(0.0, spare_v / self.pack.stack_ohm)
+            return list(self.rider.riding(self.now, self.phase.load, most_a))
         return list(self.rider.standing())
 
     def _charge_a(self) -> float:
@@ -224,5 +226,4 @@ class Scooter:
     def _measure(self, currents: Sequence[float]) -> None:
         measured = self.sensing.read(self.now, self.pack, list(currents))
         self._measured = measured
-        self._mean_v = sum(measured.cells_mv) / len(measured.cells_mv) / 1000
         self._registers = self.board.update(self.now, measured, charger=self.has_charger)
