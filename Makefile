@@ -4,7 +4,8 @@
 #   make test    everything is tested, with real servers (installs what is missing)
 #   make check   format, lint, types, import contracts
 #   make bench   figures of this machine
-#   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures)
+#   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures;
+#                OWN: random scooters a family of our own simulation, a minute each)
 
 PY ?= python3
 VENV := .venv
@@ -13,6 +14,7 @@ DEMO_ARGS ?=
 # Tests wait more than they compute: more of them than cores at a time.
 JOBS ?= 4
 SCENARIOS ?= tests/scenarios
+OWN ?= 3
 
 .PHONY: demo test check bench score format lock clean help
 
@@ -40,7 +42,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_web.py
 
 score: $(VENV)/.dev
-	-$(BIN)/python tests/score.py $(SCENARIOS) > tests/SCORE.md
+	-$(BIN)/python tests/score.py --own $(OWN) $(SCENARIOS) > tests/SCORE.md
 	@sed -n '/^##/,$$p' tests/SCORE.md
 
 format: $(VENV)/.dev

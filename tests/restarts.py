@@ -22,7 +22,7 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.inputs import open_capture
 from packtap.model import Event
 from packtap.replaying import replay
-from packtap.simulated.faults import FAULTS
+from packtap.simulated.fault_rows import FAULTS
 from packtap.tap import Digest, Tap, TapSettings
 from simulations import case
 

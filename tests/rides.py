@@ -6,7 +6,7 @@ from fake_wire import Read
 from ninebot_bms import Chunk, Observer
 from packtap.analysis.open_events import OpenEvents
 from packtap.replaying import replay
-from packtap.simulated.faults import parse_fault
+from packtap.simulated.fault_rows import parse_fault
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.tap import Digest, Tap, TapSettings

@@ -9,7 +9,8 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.model import Event, EventState, Severity
 from packtap.replaying import replay
 from packtap.simulated.day import STORIES
-from packtap.simulated.faults import FAULTS, Fault, FaultRow
+from packtap.simulated.fault_rows import FAULTS
+from packtap.simulated.faults import Fault, FaultRow
 from packtap.simulated.recording import Recorder
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires

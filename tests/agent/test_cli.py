@@ -22,7 +22,7 @@ from packtap.cli import COMMANDS, main
 from packtap.clock import boot_id, boot_ms
 from packtap.model import Cause, Severity
 from packtap.now_file import NowFile
-from packtap.simulated.faults import FAULTS
+from packtap.simulated.fault_rows import FAULTS
 from presents import document_of, event, present_of
 from recorded import VECTORS
 from rides import failing, reads

@@ -28,7 +28,7 @@ from packtap.analysis.saved_state import left_out, restore, save
 from packtap.config import PackConfig, PackModelConfig
 from packtap.errors import StateError
 from packtap.model import Event, EventState
-from packtap.simulated.faults import FAULTS
+from packtap.simulated.fault_rows import FAULTS
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.tap import PackChecks, Tap, TapSettings

@@ -11,7 +11,8 @@ import pytest
 from packtap import kinds
 from packtap.model import Cause
 from packtap.simulated.day import STORIES
-from packtap.simulated.faults import FAULTS, Fault, parse_fault
+from packtap.simulated.fault_rows import FAULTS, parse_fault
+from packtap.simulated.faults import Fault
 from packtap.simulated.scooter import Plan
 from simulations import Case, Told, case, tell
 

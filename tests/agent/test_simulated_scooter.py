@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rides
 from packtap.simulated.chemistry import CHEMISTRIES, Curve
 from packtap.simulated.day import Mode, Phase
-from packtap.simulated.faults import parse_fault
+from packtap.simulated.fault_rows import parse_fault
 from packtap.simulated.pack_model import PackTraits, build_pack
 from packtap.simulated.recording import ADAPTERS, Recorder
 from packtap.simulated.scooter import Plan, Scooter

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from packtap.simulated.faults import parse_fault
+from packtap.simulated.fault_rows import parse_fault
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.store import Store

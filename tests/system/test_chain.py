@@ -13,7 +13,7 @@ import pytest
 from ninebot_bms import Chunk, Dialect
 from packtap.emulated_bus import play
 from packtap.model import Cause
-from packtap.simulated.faults import parse_fault
+from packtap.simulated.fault_rows import parse_fault
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.store import StoredReading

@@ -11,7 +11,7 @@ from typing import Final
 from ninebot_bms import Snapshot
 from packtap.analysis.finding import Finding
 
-__all__ = ["Arbiter", "explained_by"]
+__all__ = ["Arbiter", "explained_by", "explained_in_pack"]
 
 #: Stronger kind -> what it explains on the cells that it names (a wire: on both its cells).
 _SAME_CELL: Final[Mapping[str, frozenset[str]]] = {
@@ -53,6 +53,11 @@ _WHOLE_PACK: Final[Mapping[str, frozenset[str]]] = {
 def explained_by(kind: str) -> frozenset[str]:
     """Return the kinds that are not raised (on some cells, or at all) while this one stands."""
     return _SAME_CELL.get(kind, frozenset()) | _WHOLE_PACK.get(kind, frozenset())
+
+
+def explained_in_pack(kind: str) -> frozenset[str]:
+    """Return the kinds that this one explains wherever they were raised."""
+    return _WHOLE_PACK.get(kind, frozenset())
 
 
 class Arbiter:

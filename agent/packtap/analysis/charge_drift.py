@@ -26,6 +26,7 @@ __all__ = ["ChargeDriftCheck", "ChargeDriftLimits"]
 _STEP_PCT: Final = 1.0
 _KEEP: Final = 0.985  # a step; the last 65 % of charge count
 _ERROR_PCT: Final = 0.3  # of one point, beside its own: polarisation differs a little
+_BENT: Final = 0.35  # error of the curve's slope, share
 _LONG_REST_S: Final = 1800.0
 
 
@@ -76,7 +77,11 @@ class _Drift:
             setattr(self, name, getattr(self, name) * _KEEP + weight * term)
 
     def solve(self) -> tuple[float, float, float]:
-        """Return slope, its standard error, and the mean deviation."""
+        """Return slope, its standard error, and the mean deviation.
+
+        The curve's error in slope bends a drift that is straight in truth, by a share of what it
+        changes: that much is no noise.
+        """
         mean_x, mean_y = self.wx / self.w, self.wy / self.w
         sxx = self.wxx - self.w * mean_x * mean_x
         if sxx <= 0:
@@ -84,6 +89,7 @@ class _Drift:
         sxy = self.wxy - self.w * mean_x * mean_y
         slope = sxy / sxx
         rest = max(0.0, self.wyy - self.w * mean_y * mean_y - slope * sxy)
+        rest = max(0.0, rest - (_BENT * slope) ** 2 * sxx)
         points = self.w * _ERROR_PCT**2
         factor = max(1.0, rest / max(1.0, points - 2))
         return slope, math.sqrt(factor / sxx), mean_y

@@ -180,7 +180,7 @@ _Factors = dict[str, tuple[float, ...]]
 
 def _factors(evidence: Evidence) -> _Factors:
     factors: _Factors = {}
-    for name in sorted(evidence.raised | evidence.signs):
+    for name in sorted(evidence.telling | evidence.signs):
         factors[name] = tuple(defect.probability(name) for defect in DEFECTS)
     for name in sorted(evidence.quiet):
         factors[f"no {name}"] = tuple(1 - defect.probability(name) for defect in DEFECTS)

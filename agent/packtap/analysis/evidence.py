@@ -11,7 +11,7 @@ from typing import Final
 
 from ninebot_bms import ESC_ERRORS, Snapshot, fault_flags
 from packtap import kinds
-from packtap.analysis.arbiter import explained_by
+from packtap.analysis.arbiter import explained_by, explained_in_pack
 from packtap.analysis.defects import SIGNS
 from packtap.analysis.exposure import Exposure
 from packtap.analysis.finding import Finding
@@ -70,6 +70,15 @@ class Evidence:
     def raised(self) -> frozenset[str]:
         """Kinds that have been raised."""
         return frozenset(self.cells)
+
+    @property
+    def telling(self) -> frozenset[str]:
+        """Kinds that have been raised, without those that another of them explains.
+
+        A faded pack whose board counts with the old capacity shows a wrong percentage first: once
+        the capacity is known, that was no second defect.
+        """
+        return self.raised - {kind for raised in self.cells for kind in explained_in_pack(raised)}
 
     @property
     def quiet(self) -> frozenset[str]:

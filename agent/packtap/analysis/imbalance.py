@@ -7,7 +7,8 @@ long, so there rest holds from the first reading.
 Each cell's charge is read from the OCV curve and compared with the median of the pack.
 
 The balancer pulls the reading of a cell that it bleeds down by up to 60 mV, and pushes that of its
-neighbours, through the resistance of the sense wires: those cells get that much allowance.
+neighbours up, through the resistance of the sense wires: those cells get that much allowance, and
+the median is taken of the others, if there are enough of them.
 Source: events.md sections 5 (look-alikes), 6 and 7.
 """
 
@@ -75,7 +76,7 @@ class ImbalanceCheck:
     def take(self, reading: CellReading) -> Iterator[Finding]:
         """Yield findings for the cells, if the pack rests."""
         self.gauged = None
-        if reading.rested_s < self._limits.rest_s:
+        if reading.rested_s < self._limits.rest_s or not reading.bleeding_known:
             return
         levels = {
             cell: float(mv) for cell, mv in enumerate(reading.cells_mv, start=1) if mv is not None
@@ -83,13 +84,17 @@ class ImbalanceCheck:
         if len(levels) < _MIN_CELLS:
             return
         self.judged.add("cell_imbalance")
-        middle_mv = middle(tuple(levels.values()))
+        bleeding = reading.bleeding
+        own = [mv for cell, mv in levels.items() if not _allowance_mv(cell, bleeding)]
+        # Where nearly all are moved by the balancer, so is their median.
+        moved_mv = 0.0 if len(own) >= _MIN_CELLS else _BESIDE_BLEEDING_MV
+        middle_mv = middle(own if not moved_mv else tuple(levels.values()))
         middle_pct = soc_from_ocv_pct(middle_mv)
         if reading.rested_s >= _SETTLED_S and middle_mv >= self._limits.knee_mv:
             self.gauged = _gauge(reading, levels, middle_mv)
         for cell, mv in levels.items():
             off_mv = mv - middle_mv
-            allowed_mv = _allowance_mv(cell, reading.bleeding) + _unrelaxed_mv(reading.rested_s)
+            allowed_mv = moved_mv + _allowance_mv(cell, bleeding) + _unrelaxed_mv(reading.rested_s)
             counted_mv = max(0.0, abs(off_mv) - allowed_mv)
             signed_mv = counted_mv if off_mv > 0 else -counted_mv
             off_pct = soc_from_ocv_pct(middle_mv + signed_mv) - middle_pct
@@ -132,4 +137,4 @@ def _unrelaxed_mv(rested_s: float) -> float:
 def _allowance_mv(cell: int, bleeding: frozenset[int]) -> float:
     if cell in bleeding:
         return _BLEEDING_MV
-    return _BESIDE_BLEEDING_MV if {cell - 1, cell + 1} & bleeding else 0.0
+    return _BESIDE_BLEEDING_MV * len({cell - 1, cell + 1} & bleeding)

@@ -24,6 +24,11 @@ _NEIGHBOUR_S: Final = 8.0  # a charge is polled every 6 s
 _WINDOW_S: Final = 1.2  # 0.5 s of skew either way, and polls up to a second apart
 _KEPT: Final = 16
 _RECENT_BLEED_S: Final = 60.0
+_BLEEDING: Final = "balancing_cells"
+#: A silence after which the balancer may have switched, and how long to wait for what it says then:
+#: masters ask at power-up, or every other second, or not at all.
+_SILENCE_S: Final = 30.0
+_BLEED_TOLD_S: Final = 2.5
 #: Time that steps back or ahead by this is another clock.
 _STEP_BACK_S: Final = 1.0
 
@@ -44,6 +49,8 @@ class CellReading:
         capacity_mah: full capacity as the board says it, else the design capacity.
         design_mah: design capacity.
         bleeding: cells that the balancer bled within the last minute.
+        bleeding_now: those that it bleeds now, as the board said last.
+        bleeding_known: that is not an answer from before the last silence.
         rested_s: how long the pack has rested; 0 if it does not; infinite where it was off before.
         drawn_ah: charge drawn since counting began; falls while charging.
         segment: changes where the count was interrupted: drawn_ah is comparable within one.
@@ -60,6 +67,8 @@ class CellReading:
     capacity_mah: float | None = None
     design_mah: float | None = None
     bleeding: frozenset[int] = frozenset()
+    bleeding_now: frozenset[int] = frozenset()
+    bleeding_known: bool = True
     rested_s: float = 0.0
     drawn_ah: float = 0.0
     segment: int = 0
@@ -89,6 +98,7 @@ class CellReader:
         self._waiting: Snapshot | None = None
         self._bled: dict[int, float] = {}
         self._last_t: float | None = None
+        self._woke_t: float | None = None
 
     def update(self, snapshot: Snapshot) -> Iterator[CellReading]:
         """Take a snapshot; yield the readings that it completes."""
@@ -102,6 +112,8 @@ class CellReader:
             self._states.clear()
             self._waiting = None
             self._bled.clear()
+        if self._last_t is None or abs(t - self._last_t) > _SILENCE_S:
+            self._woke_t = t
         self._last_t = t
         self._drawn.update(snapshot)
         self._take_bleeding(snapshot)
@@ -118,9 +130,9 @@ class CellReader:
             self._waiting = snapshot
 
     def _take_bleeding(self, snapshot: Snapshot) -> None:
-        bleeding = snapshot.trusted("balancing_cells")
+        bleeding = snapshot.trusted(_BLEEDING)
         t = snapshot.t
-        if "balancing_cells" not in snapshot.fresh or not isinstance(bleeding, tuple) or t is None:
+        if _BLEEDING not in snapshot.fresh or not isinstance(bleeding, tuple) or t is None:
             return
         self._bled = {cell: at for cell, at in self._bled.items() if t - at < _RECENT_BLEED_S}
         self._bled |= {cell: t for cell in bleeding if cell is not None}
@@ -131,10 +143,11 @@ class CellReader:
         if t is None:
             current_a, voltage_v = number(snapshot, "current_a"), number(snapshot, "voltage_v")
         status = number(snapshot, "status")
-        bleeding = snapshot.trusted("balancing_cells")
-        bled = frozenset(self._bled) if t is not None else frozenset[int]()
+        bleeding = snapshot.trusted(_BLEEDING)
+        now = frozenset[int]()
         if isinstance(bleeding, tuple):
-            bled |= {cell for cell in bleeding if cell is not None}
+            now = frozenset(cell for cell in bleeding if cell is not None)
+        bled = now | (frozenset(self._bled) if t is not None else now)
         design_mah = number(snapshot, "design_capacity_mah") or None
         return CellReading(
             t=t,
@@ -148,10 +161,19 @@ class CellReader:
             capacity_mah=number(snapshot, "full_capacity_mah") or design_mah,
             design_mah=design_mah,
             bleeding=bled,
+            bleeding_now=now,
+            bleeding_known=self._is_bleeding_known(snapshot, t),
             rested_s=self._rest.rested_s(known_t),
             drawn_ah=self._drawn.ah,
             segment=self._drawn.segment,
         )
+
+    def _is_bleeding_known(self, snapshot: Snapshot, t: float | None) -> bool:
+        told_t = snapshot.times.get(_BLEEDING)
+        if t is None or told_t is None or self._woke_t is None:
+            return True
+        # The reply may be a little older than the snapshot that first showed that it is awake.
+        return told_t >= self._woke_t - 1.0 or t - self._woke_t > _BLEED_TOLD_S
 
     def _around(self, t: float | None) -> tuple[float | None, float | None, float | None]:
         """Return current, its swing, and pack voltage at one moment."""

@@ -215,10 +215,10 @@ class CellLines:
         solved = {cell: self._cells[cell].solve(_PRIOR) for cell in cells}
         usual_mohm = middle([slope for _, slope, _, _ in solved.values()])
         usual_mv = middle([offset for offset, _, _, _ in solved.values()])
-        median_pct = soc_from_ocv_pct(self.median_mv)
-        pct_per_mv = (
-            soc_from_ocv_pct(self.median_mv + 20) - soc_from_ocv_pct(self.median_mv - 20)
-        ) / 40
+        # All cells are below their resting voltage by about as much: only there the curve holds.
+        rested_mv = self.median_mv + self.unrelaxed_mv
+        median_pct = soc_from_ocv_pct(rested_mv)
+        pct_per_mv = (soc_from_ocv_pct(rested_mv + 20) - soc_from_ocv_pct(rested_mv - 20)) / 40
         result = {}
         for cell, (offset, slope, error_mv, error_mohm) in solved.items():
             extra_mohm = slope - usual_mohm
@@ -229,7 +229,7 @@ class CellLines:
                 extra_mohm=extra_mohm,
                 error_mv=error_mv,
                 error_mohm=error_mohm,
-                charge_pct=soc_from_ocv_pct(self.median_mv + offset) - median_pct,
+                charge_pct=soc_from_ocv_pct(rested_mv + offset) - median_pct,
                 charge_error_pct=error_mv * pct_per_mv,
             )
         return result

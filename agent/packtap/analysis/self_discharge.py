@@ -3,8 +3,9 @@
 A soft internal short of 20-200 ohm draws 20-200 mA: 0.1-2 % of the cell's charge an hour, against
 well under 0.01 %/h of difference between healthy cells. It shows in the rest bursts of a parked
 pack: each cell's deviation from the median, as state of charge, is averaged over a burst, and
-bursts hours apart are compared. The first hour after load is left out (relaxation), and a rest in
-which the balancer bleeds a cell starts anew without it. Source: events.md section 7 (3).
+bursts hours apart are compared. The first hour after load is left out (relaxation). Bleeding pulls
+the readings of some cells down and pushes those of others up, by tens of millivolts: only bursts in
+which the same cells bled are compared. Source: events.md section 7 (3).
 
 A short that no longer shows may only sleep: dendrites grow, burn off and grow again, and leak more
 when warm and full. So the end takes two days of one unbroken rest, two swings of day and night, in
@@ -28,10 +29,14 @@ __all__ = ["SelfDischargeCheck", "SelfDischargeLimits"]
 _MIN_CELLS: Final = 3
 _BURST_S: Final = 600.0
 _MIN_READINGS: Final = 2
+_TRACKS: Final = 6  # patterns of bleeding that are remembered
 #: Sound cells flicker by 1 mV at most, which is no better known than this.
 _FLICKER_PCT: Final = 0.05
 #: Standard error of the difference of two bursts' means, points: 0.5 mV each.
 _BURSTS_PCT: Final = 0.07
+#: A scooter that stands switched on draws 0.1 A: 1 point an hour from a small pack. A weak group,
+#: of two thirds of the others' capacity, loses half as much again; that is no leak.
+_STANDBY_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,11 @@ class SelfDischargeLimits:
 class _Burst:
     """Mean deviation of every cell over a stretch of readings, and how much readings scatter."""
 
-    __slots__ = ("_squares", "_sums", "_t_sum", "readings", "started")
+    __slots__ = ("_squares", "_sums", "_t_sum", "drawn_ah", "readings", "started")
 
-    def __init__(self, t: float) -> None:
+    def __init__(self, t: float, drawn_ah: float) -> None:
         self.started = t
+        self.drawn_ah = drawn_ah
         self._sums: dict[int, float] = {}
         self._squares: dict[int, float] = {}
         self._t_sum = 0.0
@@ -95,15 +101,26 @@ class _Burst:
         return total, (self.readings - 1) * len(means)
 
 
+class _Track:
+    """Bursts in which the balancer bled the same cells."""
+
+    __slots__ = ("anchor", "before", "bleeding", "quiet")
+
+    def __init__(self, bleeding: frozenset[int], anchor: _Burst) -> None:
+        self.bleeding = bleeding
+        self.anchor = anchor
+        self.before: dict[int, float] = {}  #: loss at the last whole burst
+        self.quiet: frozenset[int] = frozenset()  #: that lost nothing, by the last whole burst
+
+
 class SelfDischargeCheck:
     """Judges a parked pack, burst by burst."""
 
     def __init__(self, limits: SelfDischargeLimits | None = None) -> None:
         self._limits = limits or SelfDischargeLimits()
-        self._anchor: _Burst | None = None
-        self._before: dict[int, float] = {}  #: loss at the last whole burst
-        self._quiet: frozenset[int] = frozenset()  #: that lost nothing, by the last whole burst
+        self._tracks: list[_Track] = []
         self._burst: _Burst | None = None
+        self._bleeding: frozenset[int] = frozenset()
         self._cells: frozenset[int] = frozenset()
         self.judged: set[str] = set()
         #: Points an hour that each cell gains on the others; None while the pack is not parked.
@@ -113,12 +130,10 @@ class SelfDischargeCheck:
         """Yield findings once two bursts lie far enough apart."""
         self.gauged = None
         limits, t = self._limits, reading.t
-        if t is None:
+        if t is None or not reading.bleeding_known:
             return
         levels = {
-            cell: float(mv)
-            for cell, mv in enumerate(reading.cells_mv, start=1)
-            if mv is not None and cell not in reading.bleeding
+            cell: float(mv) for cell, mv in enumerate(reading.cells_mv, start=1) if mv is not None
         }
         is_settled = limits.settled_s <= reading.rested_s < float("inf")
         if not is_settled or len(levels) < _MIN_CELLS:
@@ -134,26 +149,35 @@ class SelfDischargeCheck:
         level_pct = soc_from_ocv_pct(level)
         if self._burst is not None and t < self._burst.started:  # another clock
             self._restart()
-        if self._burst is None or t - self._burst.started > _BURST_S:
+        burst = self._burst
+        is_same = reading.bleeding_now == self._bleeding
+        if burst is None or t - burst.started > _BURST_S or not is_same:
             self._close_burst()
-            self._burst = _Burst(t)
-        self._burst.add(t, {cell: soc_from_ocv_pct(mv) - level_pct for cell, mv in levels.items()})
-        if self._anchor is not None and self._burst.readings >= _MIN_READINGS:
-            yield from self._judge(reading, self._anchor, self._burst)
+            burst = self._burst = _Burst(t, reading.drawn_ah)
+            self._bleeding = reading.bleeding_now
+        burst.add(t, {cell: soc_from_ocv_pct(mv) - level_pct for cell, mv in levels.items()})
+        track = self._track()
+        if track is not None and burst.readings >= _MIN_READINGS:
+            yield from self._judge(reading, track, burst)
 
     def _restart(self) -> None:
-        self._anchor = self._burst = None
-        self._before = {}
-        self._quiet = frozenset()
+        self._tracks = []
+        self._burst = None
+
+    def _track(self) -> _Track | None:
+        """Return what the running burst may be compared with."""
+        same = (track for track in self._tracks if track.bleeding == self._bleeding)
+        return next(same, None)
 
     def _close_burst(self) -> None:
         if self._burst is None or self._burst.readings < _MIN_READINGS:
             return
-        if self._anchor is None:
-            self._anchor = self._burst
-        else:
-            self._before = _losses(self._anchor, self._burst)
-            self._quiet = self._quiet_cells(self._anchor, self._burst)
+        track = self._track()
+        if track is not None:
+            track.before = _losses(track.anchor, self._burst)
+            track.quiet = self._quiet_cells(track.anchor, self._burst)
+        elif len(self._tracks) < _TRACKS:
+            self._tracks.append(_Track(self._bleeding, self._burst))
 
     def _quiet_cells(self, anchor: _Burst, burst: _Burst) -> frozenset[int]:
         """Return the cells that have been shown to lose nothing."""
@@ -166,8 +190,8 @@ class SelfDischargeCheck:
         losses = _losses(anchor, burst)
         return frozenset(cell for cell, loss in losses.items() if loss + margin <= most)
 
-    def _judge(self, reading: CellReading, anchor: _Burst, burst: _Burst) -> Iterator[Finding]:
-        limits = self._limits
+    def _judge(self, reading: CellReading, track: _Track, burst: _Burst) -> Iterator[Finding]:
+        limits, anchor = self._limits, track.anchor
         apart_s = burst.t - anchor.t
         if apart_s < limits.apart_s:
             return
@@ -178,9 +202,10 @@ class SelfDischargeCheck:
             self.gauged = Gauged(reading.t, rates, _BURSTS_PCT / apart_s * 3600)
         usual = middle([abs(loss) for loss in losses.values()])
         least = max(limits.outlier * usual, limits.errors * _error(anchor, burst))
+        least += _STANDBY_SHARE * _drawn_pct(anchor, reading)
         for cell, loss in losses.items():
             rate = loss / apart_s * 3600
-            before = self._before.get(cell, 0.0)
+            before = track.before.get(cell, 0.0)
             is_steady = before >= limits.steady_loss_pct / 2 and loss > before
             needed = limits.steady_loss_pct if is_steady else limits.loss_pct
             if loss >= needed and rate >= limits.rate_pct_per_h and loss > least:
@@ -192,9 +217,16 @@ class SelfDischargeCheck:
                     round(rate, 2),
                     limits.rate_pct_per_h,
                 )
-        for cell in sorted(self._quiet & self._quiet_cells(anchor, burst)):
+        for cell in sorted(track.quiet & self._quiet_cells(anchor, burst)):
             rate = max(0.0, losses[cell]) / apart_s * 3600
             yield Finding("self_discharge_cell", False, reading.known_t, cell, round(rate, 3))
+
+
+def _drawn_pct(anchor: _Burst, reading: CellReading) -> float:
+    """Return what has been drawn since the anchor, points of the pack's charge."""
+    if not reading.capacity_mah:
+        return 0.0
+    return max(0.0, 100 * 1000 * (reading.drawn_ah - anchor.drawn_ah) / reading.capacity_mah)
 
 
 def _error(anchor: _Burst, burst: _Burst) -> float:

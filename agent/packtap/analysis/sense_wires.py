@@ -45,6 +45,9 @@ class SenseWireLimits:
         busy_share: while the balancer switches, which moves readings by up to 60 mV, but only
             every 5-20 seconds, so many of the readings must have changed,
         busy_apart_s: and only readings this close together are compared.
+        rest_a: below this current, and without bleeding, dry cells stand still
+        slow_s: over so many seconds as well,
+        slow_most_s: if the readings are no further apart than this.
         wander_cells: neighbouring cells: one more than the nodes.
         wander_readings: for so many readings.
         wander_memory: readings over which the changes are averaged.
@@ -64,6 +67,9 @@ class SenseWireLimits:
     wander_mv: float = of_pack("moisture_mv")
     busy_share: float = 0.6
     busy_apart_s: float = 3.0
+    rest_a: float = 0.3
+    slow_s: float = 5.0
+    slow_most_s: float = 15.0
     wander_cells: int = 4
     wander_readings: int = 6
     wander_memory: float = 8.0
@@ -162,18 +168,55 @@ class OpenWireCheck:
         )
 
 
+class _Wander:
+    """How far, and how often, each cell moves together with its neighbours."""
+
+    __slots__ = ("before", "busy", "moved", "readings", "t")
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.t: float | None = None
+        self.moved: list[float] = []
+        self.busy: list[float] = []
+        self.readings = 0
+
+    def changes(self, known: list[float], t: float) -> list[float] | None:
+        """Take a reading; return how each cell changed, None if there is nothing to compare."""
+        before, self.before, self.t = self.before, known, t
+        if len(before) == len(known):
+            return [now - then for now, then in zip(known, before, strict=True)]
+        self.moved, self.busy = [0.0] * len(known), [0.0] * len(known)
+        self.readings = 0
+        return None
+
+    def count(self, changes: Sequence[float], limits: SenseWireLimits) -> None:
+        """Average the changes."""
+        keep = math.exp(-1 / limits.wander_memory)
+        block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
+        rest = abs(sum(changes[place] for place in block))
+        size = max((abs(changes[place]) for place in block), default=0.0)
+        cancels = rest <= limits.sum_share * size + _FLICKER_MV
+        self.readings += 1
+        for place, change in enumerate(changes):
+            has_moved = cancels and place in block
+            # One open wire jumps by volts: what counts here is how often, not how far.
+            counted_mv = min(abs(change), _MOST_MV if has_moved else _FLICKER_MV)
+            self.moved[place] = keep * self.moved[place] + (1 - keep) * counted_mv
+            self.busy[place] = keep * self.busy[place] + (1 - keep) * has_moved
+
+
 class MoistureCheck:
-    """Judges how the readings wander."""
+    """Judges how the readings wander, from one to the next, and at rest also over some seconds.
+
+    A film that dries or spreads moves the nodes slowly: from reading to reading by no more than
+    the flicker. Dry cells at rest stand still over seconds as well.
+    """
 
     def __init__(self, limits: SenseWireLimits = _LIMITS) -> None:
         self._limits = limits
-        self._before: list[float] = []
-        self._wander: list[float] = []
-        self._busy: list[float] = []
-        self._t: float | None = None
+        self._quick, self._slow = _Wander(), _Wander()
         self._held = Held(5.0, readings=limits.wander_readings)
         self._calm = Held(limits.quiet_s, readings=limits.wander_readings)
-        self._readings = 0
         self.wet: frozenset[int] = frozenset()  #: cells whose readings wander now
         self.judged: set[str] = set()
 
@@ -186,44 +229,45 @@ class MoistureCheck:
             return
         if reading.t is None:
             return
-        before, before_t = self._before, self._t
-        self._before, self._t = known, reading.t
-        if before_t is None or len(before) != len(known):
-            self._wander, self._busy = [0.0] * len(known), [0.0] * len(known)
-            self._readings = 0
+        self._take_slow(reading, known, reading.t)
+        before_t = self._quick.t
+        changes = self._quick.changes(known, reading.t)
+        if changes is None or before_t is None:
             return
-        changes = [now - then for now, then in zip(known, before, strict=True)]
         is_close = 0 <= reading.t - before_t <= limits.busy_apart_s
         if abs(middle(changes)) > limits.level_mv or (reading.bleeding and not is_close):
             return
-        self._count(_own(changes))
+        self._quick.count(_own(changes), limits)
         yield from self._judge(reading)
 
-    def _count(self, changes: Sequence[float]) -> None:
-        """Average how far, and how often, each cell moves together with its neighbours."""
-        limits = self._limits
-        keep = math.exp(-1 / limits.wander_memory)
-        block = _block([abs(change) for change in changes], limits.wander_mv / 2, limits)
-        rest = abs(sum(changes[place] for place in block))
-        size = max((abs(changes[place]) for place in block), default=0.0)
-        cancels = rest <= limits.sum_share * size + _FLICKER_MV
-        self._readings += 1
-        for place, change in enumerate(changes):
-            has_moved = cancels and place in block
-            # One open wire jumps by volts: what counts here is how often, not how far.
-            counted_mv = min(abs(change), _MOST_MV if has_moved else _FLICKER_MV)
-            self._wander[place] = keep * self._wander[place] + (1 - keep) * counted_mv
-            self._busy[place] = keep * self._busy[place] + (1 - keep) * has_moved
+    def _take_slow(self, reading: CellReading, known: list[float], t: float) -> None:
+        limits, slow = self._limits, self._slow
+        rests = reading.current_a is not None and abs(reading.current_a) < limits.rest_a
+        if not rests or reading.bleeding:
+            self._slow = _Wander()
+            return
+        since_s = math.inf if slow.t is None else t - slow.t
+        if 0 <= since_s < limits.slow_s:
+            return
+        if not limits.slow_s <= since_s <= limits.slow_most_s:
+            slow = self._slow = _Wander()
+        changes = slow.changes(list(known), t)
+        if changes is not None and abs(middle(changes)) <= limits.level_mv:
+            slow.count(_own(changes), limits)
 
     def _judge(self, reading: CellReading) -> Iterator[Finding]:
-        limits = self._limits
-        moved = self._wander
+        limits, quick = self._limits, self._quick
+        moved = quick.moved
         if reading.bleeding:
-            busy = zip(self._wander, self._busy, strict=True)
+            busy = zip(quick.moved, quick.busy, strict=True)
             moved = [size if share >= limits.busy_share else 0.0 for size, share in busy]
         wet = _block(moved, limits.wander_mv, limits)
+        value_mv = max((quick.moved[place] for place in wet), default=0.0)
+        if not wet and self._slow.readings >= limits.wander_readings:
+            wet = _block(self._slow.moved, limits.wander_mv, limits)
+            value_mv = max((self._slow.moved[place] for place in wet), default=0.0)
         self.wet = frozenset(place + 1 for place in wet)
-        if self._readings >= limits.wander_readings:
+        if quick.readings >= limits.wander_readings:
             self.judged.add("moisture_suspected")
         present = self._held.update(bool(wet), reading.t)
         absent = self._calm.update(not wet, reading.t)
@@ -232,7 +276,7 @@ class MoistureCheck:
                 "moisture_suspected",
                 present,
                 reading.known_t,
-                value=round(max((self._wander[place] for place in wet), default=0.0), 1),
+                value=round(value_mv, 1),
                 limit=limits.wander_mv,
                 detail=f"cells {', '.join(str(place + 1) for place in wet)}" if wet else "",
             )

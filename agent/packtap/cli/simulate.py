@@ -21,7 +21,8 @@ from packtap.cli.arguments import delay, duration
 from packtap.errors import CaptureError
 from packtap.inputs import STANDARD_INPUT, open_capture
 from packtap.simulated.day import STORIES
-from packtap.simulated.faults import FAULTS, Fault, parse_fault
+from packtap.simulated.fault_rows import FAULTS, parse_fault
+from packtap.simulated.faults import Fault
 from packtap.simulated.recording import Recorder
 from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
@@ -106,8 +107,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         for fault in faults:
             if fault.row.capture_only:
                 raise ValueError(f"{fault.row.name} shows in a capture only: add --out CAPTURE")
+    needed: dict[str, Any] = dict(row.plan) if row is not None else {}
     return Plan(
-        cells=arguments.cells, soc_pct=soc_pct, seed=arguments.seed, story=story, faults=faults
+        cells=arguments.cells,
+        soc_pct=soc_pct,
+        seed=arguments.seed,
+        story=story,
+        faults=faults,
+        **needed,
     )
 
 

@@ -45,8 +45,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         limits=("cell_imbalance_pct", "cell_imbalance_clear_pct", "rest_current_a", "rest_s"),
         raised=f"at rest (below {PACK.rest_current_a:g} A for {PACK.rest_s:g} s, or a pack on the "
         f"bench) one cell's state of charge is {PACK.cell_imbalance_pct:g} points off the median "
-        "(30-45 mV above 3.5 V) in three readings; a bleeding cell gets 60 mV of allowance and its "
-        "neighbours 40 mV",
+        "(30-45 mV above 3.5 V) in three readings; a bleeding cell gets 60 mV of allowance, "
+        "others 40 mV for each bleeding neighbour",
         cleared=f"within {PACK.cell_imbalance_clear_pct:g} points at rest for 60 s",
         seen="Cell {cell} is {detail} at rest, {value} points of charge off the others "
         "(limit {limit})",
@@ -96,7 +96,7 @@ ROWS: Final[tuple[Kind, ...]] = (
         raised="after an hour of rest, from burst to burst at least half an hour apart, the cell "
         "loses 0.6 points of charge against the others (0.35 in the third burst running), faster "
         f"than {PACK.self_discharge_pct_per_h:g} points an hour and five times the others' own "
-        "changes; bleeding cells left out",
+        "changes; only bursts in which the same cells bleed are compared",
         cleared="by two days of one unbroken rest in which the loss, five standard errors added, "
         "stays below a fifth of that rate, in two bursts running: a soft short comes and goes with "
         "warmth and charge, and nothing shorter shows that it is gone",
@@ -142,7 +142,7 @@ ROWS: Final[tuple[Kind, ...]] = (
         limits=("moisture_mv",),
         raised=f"four or more neighbouring cells wander by more than {PACK.moisture_mv:g} mV from "
         "reading to reading at steady current and cancel each other, for 5 s in 6 readings; "
-        "while cells bleed, in 60 % of all readings",
+        "while cells bleed, in 60 % of all readings; at rest also from 5 s to 5 s",
         cleared="ten minutes without",
         seen="Neighbouring cells wander by {value} mV from reading to reading (limit {limit} mV): "
         "{detail}",

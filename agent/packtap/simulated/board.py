@@ -97,7 +97,9 @@ class Board:
         is_cut: the output is open.
     """
 
-    def __init__(self, kind: BoardKind, pack: PackModel, design_mah: int, seed: int) -> None:
+    def __init__(
+        self, kind: BoardKind, pack: PackModel, design_mah: int, seed: int, *, learns: bool | None
+    ) -> None:
         self._random = random.Random(f"board {seed}")  # noqa: S311 - a board, not a secret
         self._kind = kind
         self._pack = pack

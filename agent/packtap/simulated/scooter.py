@@ -15,9 +15,10 @@ from packtap.simulated.faults import Fault, LineFaults, RecorderFaults
 from packtap.simulated.pack_model import PackModel, PackTraits, build_pack
 from packtap.simulated.sensing import Measured, Sensing
 
-__all__ = ["CYCLE_S", "Plan", "Scooter"]
+__all__ = ["Plan", "Scooter"]
 
-CYCLE_S: Final = 0.25  #: the board measures its cells that often
+_CYCLE_S: Final = 0.25  # the board measures its cells that often
+_SLOW_CYCLE_S: Final = 1.0  # looked at while nothing moves: a charge is polled every 6 s
 _STRIDE_S: Final = 20.0
 _MAX_CELLS: Final = 16
 _CHARGER_A: Final = (1.7, 2.9)
@@ -42,6 +43,7 @@ class Plan:
         ambient_c: of the place.
         board: name of a row of `board.BOARDS`.
         charge_spread_pct: one sigma between the groups; None: by age.
+        learns: whether the board knows what the pack holds today; None: most do.
     """
 
     cells: int = 10
@@ -54,6 +56,7 @@ class Plan:
     ambient_c: float = 22.0
     board: str = "old"
     charge_spread_pct: float | None = None
+    learns: bool | None = None
     phases: tuple[Phase, ...] = field(default=(), kw_only=True)  #: instead of the story's own
 
     def __post_init__(self) -> None:
@@ -100,7 +103,13 @@ class Scooter:
         self.random = random.Random(f"scooter {plan.seed}")  # noqa: S311 - no secret
         self.pack: PackModel = build_pack(traits, plan.start_pct, plan.seed)
         self.sensing = Sensing(plan.cells, plan.seed)
-        self.board = Board(BOARDS[plan.board], self.pack, plan.design_capacity_mah, plan.seed)
+        self.board = Board(
+            BOARDS[plan.board],
+            self.pack,
+            plan.design_capacity_mah,
+            plan.seed,
+            learns=plan.learns,
+        )
         self.rider = Rider(plan.seed, plan.design_capacity_mah / 1000)
         self.line = LineFaults()
         self.recorder = RecorderFaults()
@@ -139,6 +148,11 @@ class Scooter:
         """Whether anybody asks: a parked scooter is looked at now and then only."""
         return self.phase.mode is not Mode.PARKED or self.now < self._awake_until
 
+    @property
+    def cycle_s(self) -> float:
+        """How often the board measures."""
+        return _SLOW_CYCLE_S if self.phase.mode is Mode.CHARGING else _CYCLE_S
+
     def wakes_at(self) -> float:
         """Return when the next look at a parked scooter begins, or the next phase."""
         return min(self._next_look, self._phase_began + self.phase.seconds)
@@ -155,11 +169,11 @@ class Scooter:
             if not self.is_awake:
                 self._sleep(min(now, self.wakes_at()))
                 continue
-            step_s = min(CYCLE_S, now - self.now)
+            step_s = min(self.cycle_s, now - self.now)
             currents = self._currents()
             self.pack.advance(step_s, sum(currents) / len(currents))
             self.now += step_s
-            if step_s >= CYCLE_S or self.now >= now:
+            if step_s >= self.cycle_s or self.now >= now:
                 self._measure(currents)
 
     def _sleep(self, until: float) -> None:

@@ -19,7 +19,7 @@ from ninebot_bms.emulated_esc import APP_READS, AppRead, EmulatedEsc
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.simulated.day import Mode
 from packtap.simulated.masters import BOX, LAPTOP, Master, Round
-from packtap.simulated.scooter import CYCLE_S, Plan, Scooter
+from packtap.simulated.scooter import Plan, Scooter
 
 __all__ = ["SERIAL", "Wires"]
 
@@ -123,11 +123,11 @@ class Wires:
         scooter.advance(at)
         self._show(scooter.registers())
         self._choose_master()
-        self._measures_at = at + CYCLE_S if scooter.is_awake else scooter.wakes_at()
+        self._measures_at = at + scooter.cycle_s if scooter.is_awake else scooter.wakes_at()
         line = scooter.line
         is_moving = scooter.phase.mode is Mode.RIDING
         rate = line.gaps_per_s if is_moving else line.gaps_at_rest_per_s
-        if at >= self._gap_until and self._random.random() < rate * CYCLE_S:
+        if at >= self._gap_until and self._random.random() < rate * scooter.cycle_s:
             self._gap_until = at + self._random.uniform(*_GAP_S)
             self._tears = True
 
