@@ -17,6 +17,7 @@ both. Promises:
   owner of the file (who opens it with a bound) does that.
 
 Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
+`hold` (transactions), `entering` (queued or received, with `recording` and `dating`),
 `room` (the size bound), `lock` (one agent a file), `history` (reading), `rollup` (minutes and
 half-hours), `overview` (what a page asks), `memories` (what is
 remembered of each pack), `database` (`Store`). A `Store` belongs to the thread

@@ -1,19 +1,17 @@
 """`Store`: one thread's hold on the SQLite file, floor 3. Promises stand in the package."""
 
-import contextlib
 import logging
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from packtap.errors import StoreError
 from packtap.model import Event, EventState, Severity, Value
 from packtap.store import dating, history, memories, overview
+from packtap.store.entering import Row, enqueue, insert_received
 from packtap.store.file import open_for_reading, open_for_writing, store_error
+from packtap.store.hold import Hold
 from packtap.store.overview import Assumed, History, PackSummary
-from packtap.store.recording import branch_for, insert_message, origin_of, record_event
 from packtap.store.records import (
     Draft,
     Gap,
@@ -25,10 +23,8 @@ from packtap.store.records import (
     StoredHealth,
     StoredReading,
     body_of,
-    dump,
     kind_of,
 )
-from packtap.store.rollup import Summary, bytes_of, keep, roll_up
 from packtap.store.room import hours_left, make_room, record_loss, trim_events
 from packtap.wire import Topic
 
@@ -36,34 +32,12 @@ __all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
 
-#: What a message costs beside times and body: row headers, indexes, its outbox row.
-_ROW_BYTES: Final = 600
 #: Pages that a transaction may split or spill beyond the bytes of its rows.
 _SPARE_BYTES: Final = 8 * 4096
 _SET_BACK: Final = (
     "%s/%s numbers new messages as it numbered others before (seq %d): its store was set back, "
     "by a restored copy or a card that loses what it has confirmed. Both are kept"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What a message adds to the file."""
-
-    times: str
-    body: str
-    rollups: list[tuple[int, int, Summary]]
-
-    @classmethod
-    def of(cls, kind: str, times: Sequence[int], body: Mapping[str, Any]) -> Self:
-        """Return it; raises ValueError for a number that is NaN or infinite."""
-        rollups = roll_up(times, body["columns"]) if kind == "readings" else []
-        return cls(dump(times), dump(body), rollups)
-
-    @property
-    def size(self) -> int:
-        """Bytes that it may take."""
-        return len(self.times) + len(self.body) + _ROW_BYTES + bytes_of(self.rollups)
 
 
 class Store:
@@ -74,10 +48,11 @@ class Store:
     """
 
     def __init__(self, conn: sqlite3.Connection, path: Path, max_bytes: int | None) -> None:
+        hold = Hold(conn, path)
         self._conn = conn
-        self._path = path
+        self._reading = hold.reading
+        self._writing = hold.writing
         self._max_bytes = max_bytes
-        self._inode = path.stat().st_ino
         self._set_back: set[str] = set()
         self.renumbered = 0
         self.store_id: Final = str(self._meta("store_id"))
@@ -141,17 +116,18 @@ class Store:
         """
         if not drafts and not remembered:
             return []
-        rows = [_Row.of(draft.kind, draft.times_ms, draft.body) for draft in drafts]
+        rows = [Row.of(draft.kind, draft.times_ms, draft.body) for draft in drafts]
         kept = memories.encoded(remembered)
         with self._writing() as conn:
-            self._make_room([*rows, *(_Row("", document, []) for _, _, document in kept)])
+            self._make_room([*rows, *(Row("", document, []) for _, _, document in kept)])
             if kept:
                 memories.keep(conn, kept, memories.most_packs(self._max_bytes))
             seq = int(self._meta("last_seq"))
             for draft, row in zip(drafts, rows, strict=True):
                 seq += 1
-                self._queue(conn, seq, draft, row)
+                enqueue(conn, self.store_id, seq, draft, row)
             conn.execute("UPDATE meta SET value = ? WHERE key = 'last_seq'", (seq,))
+            self._trim_events(conn, (draft.kind for draft in drafts))
         return list(range(seq - len(drafts) + 1, seq + 1))
 
     def date_boot(self, boot: str, utc_offset_ms: int) -> int:
@@ -211,13 +187,14 @@ class Store:
         Raises:
             StoreError: nothing was written; try again with the same messages.
         """
-        rows = [_Row.of(kind_of(message), message.t, body_of(message)) for message, _ in items]
+        rows = [Row.of(kind_of(message), message.t, body_of(message)) for message, _ in items]
         with self._writing() as conn:
             self._make_room(rows)
             branches = [
-                self._insert_received(conn, message, topic, row)
+                insert_received(conn, message, topic, row)
                 for (message, topic), row in zip(items, rows, strict=True)
             ]
+            self._trim_events(conn, (kind_of(message) for message, _ in items))
         self._count_renumbered(items, branches)
         return [branch is not None for branch in branches]
 
@@ -357,60 +334,6 @@ class Store:
 
     # Inside a transaction.
 
-    def _queue(self, conn: sqlite3.Connection, seq: int, draft: Draft, row: "_Row") -> None:
-        offset = draft.utc_offset_ms
-        if offset is not None and draft.kind == "readings":
-            offset = dating.free_offset(conn, draft.pack, draft.times_ms, offset)
-        topic = Topic(draft.site, draft.agent, draft.bus, draft.kind)
-        origin = origin_of(
-            conn, topic, store=self.store_id, pack=draft.pack, boot=draft.boot, utc_offset_ms=offset
-        )
-        message = insert_message(
-            conn,
-            origin,
-            seq=seq,
-            kind=draft.kind,
-            t=draft.times_ms,
-            times=row.times,
-            body=row.body,
-        )
-        keep(conn, origin.id, row.rollups)
-        conn.execute(
-            "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
-            (seq, message, origin.id, draft.kind, len(row.body)),
-        )
-        if draft.kind == "event":
-            is_new = record_event(conn, draft.agent, origin, draft.times_ms[0], draft.body)
-            if is_new:
-                conn.execute("UPDATE meta SET value = value + 1 WHERE key = 'events'")
-            self._trim_events(conn)
-
-    def _insert_received(
-        self, conn: sqlite3.Connection, message: Message, topic: Topic, row: "_Row"
-    ) -> int | None:
-        """Return the branch under which it was stored, None if it was there already."""
-        branch = branch_for(conn, topic, message, row.times, row.body)
-        if branch is None:
-            return None
-        origin = origin_of(
-            conn,
-            topic,
-            store=message.store,
-            pack=message.pack,
-            boot=message.boot,
-            utc_offset_ms=0,
-            branch=branch,
-        )
-        kind = kind_of(message)
-        insert_message(
-            conn, origin, seq=message.seq, kind=kind, t=message.t, times=row.times, body=row.body
-        )
-        keep(conn, origin.id, row.rollups)
-        if kind == "event":
-            record_event(conn, topic.agent, origin, message.t[0], body_of(message))
-            self._trim_events(conn)
-        return branch
-
     def _count_renumbered(
         self, items: Sequence[tuple[Message, Topic]], branches: Sequence[int | None]
     ) -> None:
@@ -422,44 +345,14 @@ class Store:
                 self._set_back.add(message.store)
                 _log.warning(_SET_BACK, topic.agent, topic.bus, message.seq)
 
-    def _make_room(self, rows: Sequence["_Row"]) -> None:
+    def _make_room(self, rows: Sequence[Row]) -> None:
         if self._max_bytes is not None:
             need = sum(row.size for row in rows) + _SPARE_BYTES
             make_room(self._conn, self._max_bytes, need)
 
-    def _trim_events(self, conn: sqlite3.Connection) -> None:
-        if self._max_bytes is not None:
+    def _trim_events(self, conn: sqlite3.Connection, kinds: Iterable[str]) -> None:
+        if self._max_bytes is not None and "event" in kinds:
             trim_events(conn, self._max_bytes)
 
     def _meta(self, key: str) -> Any:
         return self._conn.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._check_file()
-            yield self._conn
-        except sqlite3.Error as exc:
-            raise store_error(exc, self._path) from exc
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as conn:
-            try:
-                conn.execute("BEGIN IMMEDIATE")
-                yield conn
-                conn.execute("COMMIT")
-            except BaseException:
-                # SQLite has rolled back by itself after some errors; a second one would fail.
-                if conn.in_transaction:
-                    conn.execute("ROLLBACK")
-                raise
-
-    def _check_file(self) -> None:
-        """Notice that the owner has set this file aside and goes on with another."""
-        try:
-            inode = self._path.stat().st_ino
-        except OSError as exc:
-            raise StoreError(f"{self._path}: gone ({exc.strerror}): open the store again") from exc
-        if inode != self._inode:
-            raise StoreError(f"{self._path}: replaced by another file: open the store again")
