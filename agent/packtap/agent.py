@@ -16,6 +16,7 @@ from ninebot_bms import Session
 from packtap import __version__
 from packtap.analysis.open_events import OpenEvents
 from packtap.clock import Clock
+from packtap.clock_watch import ClockWatch
 from packtap.config import AgentConfig
 from packtap.errors import StoreError
 from packtap.flight import FlightRecorder
@@ -58,6 +59,8 @@ class Agent:
         self._inbox = Inbox()
         self._keeper = Keeper(config, clock)
         store = self._keeper.store
+        clock.not_before_ms = store.newest_ms(clock.boot_id)
+        self._clock_watch = ClockWatch(clock)
         self._unknown = f"unknown-{config.agent}-{config.bus}"
         settings = TapSettings(
             unknown_pack=self._unknown,
@@ -192,6 +195,7 @@ class Agent:
         self._flight.tick(now)
         if now >= self._due["now"]:
             self._due["now"] = now + _NOW_EVERY_S
+            self._watch_clock(now)
             self._date_readings()
             self._knowing.pass_time(now)
             self._show(now)
@@ -226,6 +230,11 @@ class Agent:
         self._uplink.wake()
         if self._unannounced:
             self._announce()
+
+    def _watch_clock(self, now: float) -> None:
+        findings = self._clock_watch.look(now)
+        if findings:
+            self._keep(Digest(events=self._tap.report(*findings)))
 
     def _date_readings(self) -> None:
         if dated := self._keeper.date():

@@ -9,7 +9,13 @@ difference to UTC is added once UTC is known (guarantee 5 of the design):
 * `battery`: a battery-backed clock is declared;
 * `trusted`: the configuration takes the responsibility (demo and tests).
 
-In no mode is a time before 2024 believed: that is what a clock with an empty battery shows.
+In no mode is a time before 2024 believed (that is what a clock with an empty battery shows), nor
+one after 2099. A clock with a battery that stands before the newest reading of an earlier boot is
+wrong, or was: it is believed once the kernel vouches for it.
+
+Boot time is the steadier witness: nothing ever steps it. So once UTC is known, a step of the
+kernel's clock is followed only if the kernel says that it is synchronised, in every mode: a hand, a
+program or a dying battery that moves the clock moves no reading.
 """
 
 import ctypes
@@ -25,6 +31,8 @@ ClockMode = Literal["auto", "trusted", "battery"]
 
 #: 2024-01-01T00:00:00Z: older than any reading that this program can have taken.
 _EARLIEST_UTC_MS: Final = 1_704_067_200_000
+#: 2100-01-01T00:00:00Z: no store takes what is later.
+_LATEST_UTC_MS: Final = 4_102_444_800_000
 #: The offset is kept while the kernel's differs less: slewing must not jitter the sample times.
 _KEEP_MS: Final = 500
 #: Both clocks count as read at one instant if boot time did not move further in between.
@@ -92,6 +100,12 @@ class Clock:
         utc_ms: the kernel's UTC milliseconds.
         synchronised: what the kernel says about them.
         boot_id: id of this boot; the kernel's by default.
+        sleeps: whether boot time goes on while the machine is suspended. Where it does not, a
+            clock that counts as known is followed whenever it steps ahead: so does waking look.
+
+    Attributes:
+        not_before_ms: UTC milliseconds of the newest reading that an earlier boot has stored; None
+            if there is none. Set it before the clock is asked.
     """
 
     def __init__(
@@ -102,12 +116,15 @@ class Clock:
         utc_ms: Callable[[], int] = utc_ms,
         synchronised: Callable[[], bool] = kernel_synchronised,
         boot_id: Callable[[], str] = boot_id,
+        sleeps: bool = hasattr(time, "CLOCK_BOOTTIME"),
     ) -> None:
         self._mode = mode
         self._boot_ms = boot_ms
         self._utc_ms = utc_ms
         self._synchronised = synchronised
+        self._sleeps = sleeps
         self._offset_ms: int | None = None
+        self.not_before_ms: int | None = None
         self.boot_id: Final = boot_id()
 
     def boot_ms(self) -> int:
@@ -122,30 +139,45 @@ class Clock:
         """Return UTC minus boot time, or None while UTC is not known.
 
         Once known it stays known: boot time drifts by seconds a day at most, whatever happens to
-        the kernel's clock. It moves only when a clock that counts as known differs by half a
-        second or more.
+        the kernel's clock. It moves only when a clock that counts as known, and that the kernel
+        vouches for, differs by half a second or more.
         """
-        if self._mode == "auto" and not self._synchronised():
+        is_vouched = self._synchronised()
+        if self._mode == "auto" and not is_vouched:
             return self._offset_ms
-        seen = self._difference_ms()
-        if seen is None:
-            return self._offset_ms
-        if self._offset_ms is None or abs(seen - self._offset_ms) >= _KEEP_MS:
+        seen = self.difference_ms()
+        if seen is not None and self._follows(seen, is_vouched=is_vouched):
             self._offset_ms = seen
         return self._offset_ms
+
+    def is_behind(self, difference_ms: int) -> bool:
+        """Tell whether a clock with this difference stands before the newest stored reading."""
+        newest = self.not_before_ms
+        return newest is not None and self._boot_ms() + difference_ms < newest
+
+    def _follows(self, seen: int, *, is_vouched: bool) -> bool:
+        if not _EARLIEST_UTC_MS <= seen + self._boot_ms() < _LATEST_UTC_MS:
+            return False
+        if self._offset_ms is None:
+            return is_vouched or self._mode != "battery" or not self.is_behind(seen)
+        step = seen - self._offset_ms
+        return abs(step) >= _KEEP_MS and (is_vouched or (step > 0 and not self._sleeps))
 
     def utc_ms(self) -> int | None:
         """Return UTC milliseconds now, or None while they are not known."""
         offset_ms = self.utc_offset_ms()
         return None if offset_ms is None else self._boot_ms() + offset_ms
 
-    def _difference_ms(self) -> int | None:
-        """Read both clocks at one instant; None if that fails or the year is impossible."""
+    def difference_ms(self) -> int | None:
+        """Return what the kernel's clock shows minus boot time, right or wrong; None if that fails.
+
+        Both are read at one instant.
+        """
         for _ in range(_ATTEMPTS):
             before = self._boot_ms()
             utc = self._utc_ms()
             after = self._boot_ms()
             # A process that was stopped between the readings would see any difference at all.
             if after - before <= _ONE_INSTANT_MS:
-                return utc - (before + after) // 2 if utc >= _EARLIEST_UTC_MS else None
+                return utc - (before + after) // 2
         return None

@@ -187,9 +187,9 @@ class Tap:
         """Rank the causes of what has been seen at the main address."""
         return diagnose(self.evidence, on_bench=self._occasion.is_visit)
 
-    def report(self, finding: Finding) -> list[Event]:
+    def report(self, *findings: Finding) -> list[Event]:
         """Take what was found outside the bus (the recorder's clock)."""
-        return self._apply([finding])
+        return self._apply(findings)
 
     def digest(self, happened: Iterable[BusEvent]) -> Digest:
         """Take bus events in the order of time."""

@@ -424,6 +424,68 @@ def test_readings_wait_undated_until_the_clock_is_known_and_are_dated_right(
     assert times == sorted(set(times))
 
 
+def test_no_reading_gets_a_wrong_time_while_the_clock_steps_and_each_step_is_told(
+    bench: Bench,
+) -> None:
+    true_ms = 1_800_000_000_000
+    shown = {"off": -1_799_999_000_000, "synchronised": False}  # 1970: just started
+    clock: Clock = fast_clock(
+        mode="auto",
+        synchronised=lambda: bool(shown["synchronised"]),
+        utc_ms=lambda: clock.boot_ms() + true_ms + shown["off"],
+        boot_id=lambda: "boot-a",
+    )
+    pty = bench.adapter.plug()
+    # The same picture for half a minute would be a frozen board.
+    changing = [
+        reply(
+            0x30,
+            12,
+            voltage_v=volts,
+            current_a=5.0,
+            soc_pct=70,
+            temperature_1_c=24,
+            temperature_2_c=25,
+        )
+        for volts in (36.0, 36.1)
+    ]
+
+    def steps() -> int:
+        with Store.open_read_only(bench.config.store.path) as store:
+            return store.event_counter()
+
+    with running(bench.config, clock):
+        began = clock.boot_ms()
+        say_until(pty, [NAME, *changing], lambda: bench.now.get("pack") == SERIAL)
+        for told, (off, synchronised) in enumerate(
+            [
+                (-10_800_000, False),  # as it was when the Pi was switched off: plausible, wrong
+                (0, True),  # a time server is found
+                (3_600_000, False),  # somebody sets it by hand
+                (-86_400_000, False),
+                (0, True),
+            ],
+            start=1,
+        ):
+            shown["synchronised"] = False
+            shown["off"] = off
+            shown["synchronised"] = synchronised
+            say_until(pty, changing, lambda told=told: steps() >= told)  # type: ignore[misc]
+        say_until(pty, changing, lambda: not bench.now.get("events"))
+        wait_until(bench.readings)
+        ended = clock.boot_ms()
+    with Store.open_read_only(bench.config.store.path) as store:
+        times = [reading.t_ms - true_ms for reading in store.readings()]
+        assert store.rows() == len(times)  # none is left undated
+        events = store.events()
+    assert [event.kind for event in events] == ["timestamp_anomaly"] * 5
+    assert not any(event.is_open for event in events)
+    assert all(began - 1000 <= (event.raised_ms or 0) - true_ms <= ended for event in events)
+    assert times == sorted(set(times))
+    assert times[0] >= began - 1000
+    assert times[-1] <= ended + 1000
+
+
 def test_an_adapter_that_is_pulled_and_plugged_in_again_is_said_once_and_read_on(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

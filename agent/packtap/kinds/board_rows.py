@@ -108,8 +108,9 @@ ROWS: Final[tuple[Kind, ...]] = (
         unit="s",
         limits=(),
         raised="the recorder's clock ran back by more than a second or leapt by more than a "
-        "hundred days within a capture",
-        cleared="a minute without another step",
+        "hundred days within a capture; live: it stepped by a second or more against the time "
+        "since boot, or stands before the newest stored reading",
+        cleared="a minute without another step, or the next one (live)",
         seen="The recorder's clock stepped {detail}",
         meaning="Not the pack: the clock of the recording device was set.",
         action="Give the recorder a network or a clock with a battery.",

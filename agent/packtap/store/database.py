@@ -312,6 +312,11 @@ class Store:
         with self._reading() as conn:
             return overview.next_reading(conn, pack, t_from, t_to)
 
+    def newest_ms(self, other_than_boot: str) -> int | None:
+        """Return the UTC milliseconds of the newest dated reading of other boots."""
+        with self._reading() as conn:
+            return history.newest_ms(conn, other_than_boot)
+
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""
         with self._reading() as conn:

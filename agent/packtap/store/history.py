@@ -29,6 +29,7 @@ __all__ = [
     "health",
     "latest_health",
     "lost",
+    "newest_ms",
     "pending",
     "readings",
     "rows",
@@ -148,6 +149,17 @@ def rows(conn: sqlite3.Connection, pack: str | None) -> int:
         {"pack": pack},
     ).fetchone()[0]
     return int(count or 0)
+
+
+def newest_ms(conn: sqlite3.Connection, other_than_boot: str) -> int | None:
+    """Return the UTC milliseconds of the newest dated reading of other boots."""
+    newest = conn.execute(
+        "SELECT max(utc_offset_ms + (SELECT max(m.t_last) FROM message m "
+        "WHERE m.kind = 'readings' AND m.origin = o.id)) FROM origin o "
+        "WHERE utc_offset_ms IS NOT NULL AND boot != ?",
+        (other_than_boot,),
+    ).fetchone()[0]
+    return None if newest is None else int(newest)
 
 
 def events(conn: sqlite3.Connection, pack: str | None, *, only_open: bool) -> Iterator[StoredEvent]:
