@@ -77,6 +77,8 @@ lock:
 	  --generate-hashes --no-header --no-annotate -o requirements.lock
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build --group dev \
 	  --generate-hashes --no-header --no-annotate -o requirements-dev.lock
+	uv pip compile -q --group fuzz --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate -o requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@
     +-- LinkError       a serial port is absent, busy, forbidden or gone
     +-- StoreError      the SQLite file cannot be opened, written or read
     +-- DeliveryError   the broker or the time-series store does not take what is offered
+    +-- FleetError      a certificate cannot be made, taken in or revoked
     +-- CaptureError    a capture cannot be read (absent, not a capture, ...)
     +-- StateError      a saved state of the checks is damaged, or of another program
 
@@ -20,6 +21,7 @@ __all__ = [
     "CaptureError",
     "ConfigError",
     "DeliveryError",
+    "FleetError",
     "LinkError",
     "LinkTrouble",
     "PacktapError",
@@ -77,6 +79,10 @@ class StoreError(PacktapError):
 
 class DeliveryError(PacktapError):
     """Broker or store refuses, or cannot be reached."""
+
+
+class FleetError(PacktapError):
+    """A certificate cannot be made, taken in or revoked."""
 
 
 class CaptureError(PacktapError):

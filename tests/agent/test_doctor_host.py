@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.drafts import padded, readings
+from packtap.certificates import parse_certificate, read_certificate
 from packtap.clock import Clock
 from packtap.config import StoreConfig
 from packtap.doctor import Check, Outcome, only_port, port_words
-from packtap.doctor.certificates import parse_certificate, read_certificate
 from packtap.doctor.host import buffer_check, clock_check, room_check
 from packtap.doctor.raspberry import RASPBERRY_CHECKS, raspberry_checks
 from packtap.link import FoundPort, PortKind

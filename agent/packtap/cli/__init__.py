@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, str]] = {
     "simulate": "a simulated scooter with chosen faults, on pseudo-terminals or as a capture",
     "registers": "the table of BMS registers",
     "events": "the table of event kinds",
+    "fleet": "who may deliver: certificates for devices, and taking them back",
     "config": "check a configuration, or print an example",
 }
 
@@ -52,6 +53,7 @@ _EXTRAS: Final = {
     "msgspec": "ingest",
     "influxdb_client": "ingest",
     "iotcore": "demo",
+    "cryptography": "fleet",
     "starlette": "web",
     "anyio": "web",
     "uvicorn": "web",

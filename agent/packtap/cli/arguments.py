@@ -3,13 +3,20 @@
 import argparse
 import math
 
-__all__ = ["baud_rate", "delay", "duration", "port"]
+__all__ = ["baud_rate", "days", "delay", "duration", "port"]
 
 
 def baud_rate(text: str) -> int:
     """Return bits per second, as the configuration allows them."""
     if not (text.isascii() and text.isdigit() and 1200 <= int(text[:7]) <= 921600):
         raise argparse.ArgumentTypeError(f"{text!r} is no baud rate: a number, 1200 to 921600")
+    return int(text)
+
+
+def days(text: str) -> int:
+    """Return a number of days, at most twenty years."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 7300):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: 1 to 7300")
     return int(text)
 
 

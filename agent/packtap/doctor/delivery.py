@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from packtap.certificates import Certificate, parse_certificate, read_certificate
 from packtap.config import AgentConfig, BrokerConfig, IngestConfig, TlsConfig
-from packtap.doctor.certificates import Certificate, parse_certificate, read_certificate
 from packtap.doctor.findings import Check, Outcome, failed, not_tried, passed
 from packtap.errors import DeliveryError
 from packtap.uplink.connection import Ack, Connection

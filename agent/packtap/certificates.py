@@ -1,4 +1,4 @@
-"""Dates and names of a certificate, floor 4.
+"""Dates and names of a certificate, floor 3: one that nobody believes any more, too.
 
 The agent's machine has no package for certificates, and Python's `ssl` tells the dates of a
 certificate only after it has believed it: an expired one, of which the date matters most, it does
