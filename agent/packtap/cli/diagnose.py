@@ -12,18 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ninebot_bms import Chunk, Observer, format_chunk
+from ninebot_bms import Chunk, format_chunk
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT, EXIT_USAGE
 from packtap.cli.arguments import duration
-from packtap.cli.told import add_told_arguments, take_told
+from packtap.cli.told import add_told_arguments, judged_by, take_told
 from packtap.config import Prices, load_prices
 from packtap.errors import CaptureError
-from packtap.inputs import open_capture
-from packtap.replaying import replay
-from packtap.report.case import Case, make_case
+from packtap.report.case import Case
 from packtap.report.gather import Gathered
-from packtap.report.source import LinkQuality, Source, Timed, utc_of
+from packtap.report.judging import Taken, judge, take_capture
+from packtap.report.source import LinkQuality, Source
 from packtap.tap import Tap, TapSettings
 
 if TYPE_CHECKING:  # a recording is diagnosed where no serial port can be opened
@@ -32,8 +31,6 @@ if TYPE_CHECKING:  # a recording is diagnosed where no serial port can be opened
 #: Names of serial ports; a file of such a name is still a file.
 _PORT: Final = re.compile(r"(?:socket|rfc2217)://.*|COM\d+|/dev/.*", re.IGNORECASE)
 _SECONDS: Final = 45.0
-#: How `packtap simulate` begins a recording.
-_SIMULATED: Final = "simulated by packtap"
 _REDRAW_S: Final = 0.5
 
 
@@ -72,20 +69,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Diagnose and show it; exit 1 if something is wrong, 3 if nothing answers."""
-    prices = Prices() if arguments.prices is None else load_prices(arguments.prices)
+    settings, prices = judged_by(arguments, rested=arguments.bench)
+    if arguments.prices is not None:
+        prices = load_prices(arguments.prices)
     if arguments.report is not None:
         from packtap.report import page  # noqa: F401  # a missing jinja2 is said before the wait
     is_port = bool(_PORT.fullmatch(arguments.source)) and not Path(arguments.source).is_file()
     if not is_port and arguments.save is not None:
         _complain(f"--save is for a port; {arguments.source} is a recording already")
         return EXIT_USAGE
-    case, broken = (_visit if is_port else _read)(arguments, prices)
+    if is_port:
+        taken = _visit(arguments, settings)
+    else:
+        taken = take_capture(arguments.source, settings, sys.stderr)
+    take_told(taken.tap.evidence, arguments)
+    case = judge(taken, prices or Prices())
     if case.is_judged:
         _show(case, arguments)
     else:
         _say_nothing_was_heard(case, arguments)
-    if broken is not None:
-        raise broken
+    if taken.broken is not None:
+        raise taken.broken
     if case.is_silent or not case.link.replies:
         return EXIT_SILENT
     return EXIT_FAULT if case.is_fault else EXIT_FINE
@@ -103,40 +107,8 @@ def _say_nothing_was_heard(case: Case, arguments: argparse.Namespace) -> None:
         _complain(f"{arguments.report} was not written: there is nothing to report")
 
 
-def _read(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, CaptureError | None]:
-    """Diagnose a recording; what was read before a break is worth a diagnosis."""
-    gathered, observer = Gathered(), Observer()
-    tap = Tap(TapSettings(rested=arguments.bench), OpenEvents("diagnose"))
-    digest = hashlib.sha256()
-    broken: CaptureError | None = None
-    how, first_t, is_simulated = "", None, False
-    try:
-        with open_capture(arguments.source, progress=sys.stderr, witness=digest.update) as capture:
-            is_simulated = capture.remark.startswith(_SIMULATED)
-            timed = Timed(capture)
-            for each in replay(timed, tap, observer):
-                gathered.take(each)
-            how = "" if capture.format is None else capture.format.value
-            first_t = timed.first_t
-    except CaptureError as error:
-        if not any(line.frames for line in observer.counts.values()):
-            raise
-        broken = error
-    source = Source(
-        name="standard input" if arguments.source == "-" else Path(arguments.source).name,
-        kind="capture",
-        how=how,
-        sha256=digest.hexdigest(),
-        started=utc_of(first_t),
-        trouble="" if broken is None else str(broken),
-        is_simulated=is_simulated,
-    )
-    link = LinkQuality.of_observer(observer)
-    return _judge(tap, (gathered, link, source), arguments, prices), broken
-
-
-def _visit(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, None]:
-    """Diagnose what a port says."""
+def _visit(arguments: argparse.Namespace, settings: TapSettings) -> Taken:
+    """Take what a port says."""
     from packtap.clock import boot_ms
     from packtap.visiting import Visit, VisitPlan
 
@@ -144,7 +116,7 @@ def _visit(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, None]:
     logging.getLogger("packtap").addHandler(logging.NullHandler())
     plan = VisitPlan(arguments.source, arguments.baud, arguments.bench, arguments.seconds)
     gathered = Gathered()
-    tap = Tap(TapSettings(rested=plan.bench), OpenEvents("diagnose"))
+    tap = Tap(settings, OpenEvents("diagnose"))
     started = datetime.now(UTC)
     with ExitStack() as opened:
         keeper = _Keeper(arguments.save, opened, utc_s=started.timestamp() - boot_ms() / 1000)
@@ -166,25 +138,7 @@ def _visit(arguments: argparse.Namespace, prices: Prices) -> tuple[Case, None]:
         started=started,
         trouble=visit.bus.trouble or visit.ended_early,
     )
-    link = LinkQuality.of_tally(visit.bus.tally)
-    return _judge(tap, (gathered, link, source), arguments, prices), None
-
-
-def _judge(
-    tap: Tap,
-    read: tuple[Gathered, LinkQuality, Source],
-    arguments: argparse.Namespace,
-    prices: Prices,
-) -> Case:
-    take_told(tap.evidence, arguments)
-    return make_case(
-        tap.diagnose(),
-        *read,
-        pack=tap.pack,
-        is_told=bool(tap.evidence.observed) or tap.evidence.fault_reported,
-        is_silent="never_answered" in tap.evidence.signs and not read[0].readings,
-        prices=prices,
-    )
+    return Taken(tap, gathered, LinkQuality.of_tally(visit.bus.tally), source)
 
 
 def _show(case: Case, arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from ninebot_bms import Doubt, Observer
 from packtap.analysis.open_events import OpenEvents
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
-from packtap.cli.told import add_told_arguments, take_told
+from packtap.cli.told import add_told_arguments, judged_by, take_told
 from packtap.errors import CaptureError
 from packtap.inputs import open_capture
 from packtap.memory.health import Health
@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print events and the diagnosis; exit 1 if a warning or worse was raised."""
-    told = _Told()
+    settings, _ = judged_by(arguments)  # nothing here has a price
+    told = _Told(settings)
     broken: CaptureError | None = None
     try:
         with open_capture(arguments.capture, progress=sys.stderr) as capture:
@@ -63,9 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
 class _Told:
     """What a recording has told so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: TapSettings) -> None:
         self.observer = Observer()
-        self.tap = Tap(TapSettings(), OpenEvents("replay"))
+        self.tap = Tap(settings, OpenEvents("replay"))
         self._remembering = Remembering(self.tap, boot="replay")
         self._last_t: float | None = None
         self.events: list[Event] = []

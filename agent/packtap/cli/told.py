@@ -1,15 +1,18 @@
-"""What a person tells beside the bytes: `--esc-error`, `--observe`, `--cells`."""
+"""What a person tells beside the bytes: `--esc-error`, `--observe`, `--cells`, and `--config`."""
 
 import argparse
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.observation_rows import OBSERVATIONS, read_observation
 from packtap.analysis.observations import UNKNOWN
+from packtap.config import Prices, load_judging
+from packtap.tap import TapSettings
 
-__all__ = ["add_told_arguments", "observations_help", "take_told"]
+__all__ = ["add_told_arguments", "judged_by", "observations_help", "take_told"]
 
 _WIDTH: Final = 79
 _MOST_CELLS: Final = 16
@@ -58,6 +61,31 @@ def add_told_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of series cells, where the pack does not tell (most scooters have 10)",
     )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="judge by its tables [pack] and [[pack_model]], and by [prices]: an agent's "
+        "configuration, or a file with nothing but these; other tables are left alone",
+    )
+
+
+def judged_by(
+    arguments: argparse.Namespace, *, rested: bool = False
+) -> tuple[TapSettings, Prices | None]:
+    """Return what `--config` says: limits, and prices if it names any.
+
+    Args:
+        arguments: of the command.
+        rested: the pack was off for long before (a bench).
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    if arguments.config is None:
+        return TapSettings(rested=rested), None
+    judging, prices = load_judging(arguments.config)
+    return TapSettings(rested=rested, pack=judging.pack, models=judging.pack_model), prices
 
 
 def take_told(evidence: Evidence, arguments: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from packtap.config.ingest import (
     IngestConfig,
     SqliteConfig,
 )
+from packtap.config.judging import Judging, load_judging
 from packtap.config.pack import PackConfig
 from packtap.config.pack_model import PackModelConfig, model_of
 from packtap.config.prices import Prices, load_prices
@@ -38,6 +39,7 @@ __all__ = [
     "InfluxConfig",
     "IngestConfig",
     "Inspection",
+    "Judging",
     "Kind",
     "LineConfig",
     "MqttConfig",
@@ -55,6 +57,7 @@ __all__ = [
     "inspect_file",
     "load_agent",
     "load_ingest",
+    "load_judging",
     "load_prices",
     "load_web",
     "model_of",

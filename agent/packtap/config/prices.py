@@ -3,6 +3,7 @@
 The defaults are those of the repair report that the priors of the diagnosis come from.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from packtap.config.files import read_toml
 from packtap.errors import ConfigError
 
-__all__ = ["Prices", "load_prices"]
+__all__ = ["Prices", "load_prices", "prices_of"]
 
 _TABLE: Final = "prices"
 _PARTS: Final = ("board", "pack", "labour")
@@ -51,7 +52,16 @@ def load_prices(path: Path | str) -> Prices:
         ConfigError: with every problem of the table.
     """
     path = Path(path)
-    table = read_toml(path).get(_TABLE)
+    return prices_of(read_toml(path), path)
+
+
+def prices_of(tables: Mapping[str, Any], path: Path) -> Prices:
+    """Return the prices in the tables of a file.
+
+    Raises:
+        ConfigError: with every problem of the table.
+    """
+    table = tables.get(_TABLE)
     if not isinstance(table, dict):
         raise ConfigError(
             [f"there is no table [{_TABLE}]; it holds board, pack, labour = [from, to]"], str(path)
