@@ -36,7 +36,10 @@ from web_data import (
 TOKEN = "0123456789abcdef0123456789abcdef"
 END = 1_790_000_000_000
 KEY: dict[str, Any] = {"agent": "pi", "bus": "a", "pack": PACK}
-API = ("/api/packs", "/api/pack", "/api/history", "/api/events", "/api/readings.csv", "/api/stream")
+API = (
+    "/api/packs", "/api/pack", "/api/history", "/api/events", "/api/readings.csv", "/api/stream",
+    "/api/report", "/api/flights", "/api/flight",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The page in a real browser, before a real `packtap web`, with a month of ten cells stored."""
 
+import gzip
 import http.client
 import re
 import time
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from packtap.store import Store
+from recorded import VECTORS
 from system.browser import DESKTOP, PHONE, FakeAgent, Visit, WebServer, chromium, web_server
 from system.process import HOST
 from web_data import DAY_MS, HOSTILE, PACK, event_draft, fill, raised, readings_of_days
@@ -418,6 +420,98 @@ def test_the_csv_of_the_page_is_a_file_of_readings(browser: Browser, server: Web
         lines = Path(download.value.path()).read_text().splitlines()
         assert lines[0].startswith("time_utc,t_ms,")
         assert len(lines) > 3600
+
+
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_report_and_flight_recordings_are_taken_from_the_page(
+    browser: Browser, tmp_path: Path, screen: dict[str, int]
+) -> None:
+    store, now = tmp_path / "bus" / "packtap.db", tmp_path / "now.json"
+    store.parent.mkdir()
+    end = int(time.time() * 1000)
+    fill(store, readings_of_days(end, 2, 0.1))
+    with Store.open(store) as opened:
+        opened.commit([event_draft(1, t_ms=end)])
+    flight = store.parent / "flight" / f"flight-{end / 1000:.3f}-cell_undervoltage.log.gz"
+    flight.parent.mkdir()
+    remark = f"# flight recording by packtap 0.1.0: {HOSTILE}/cell_undervoltage/07/s/1; times: UTC"
+    genuine = gzip.decompress((VECTORS / "recordings" / "m365_esc_bms.log.gz").read_bytes())
+    flight.write_bytes(gzip.compress(f"{remark}\n".encode() + genuine))
+    words = ("--store", str(store), "--now", str(now))
+    with (
+        FakeAgent(now, events=[raised(severity="critical")]),
+        web_server(tmp_path, *words) as server,
+        Visit(browser, server.address, viewport=screen, accept_downloads=True) as visit,
+    ):
+        page = visit.go()
+        row = page.locator(".flights tbody tr")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("cell undervoltage")
+        expect(row.locator(".serial")).to_have_text(HOSTILE.partition("/")[0])
+        assert page.locator("img").count() == 0
+        assert page.evaluate("() => document.documentElement.scrollWidth") == screen["width"]
+        taken = {}
+        for name in ("capture", "report"):
+            with page.expect_download() as download:
+                row.get_by_text(name, exact=True).click()
+            taken[name] = Path(download.value.path())
+        assert taken["capture"].read_bytes() == flight.read_bytes()
+        assert "Pack 3JAGJ17A8D3660" in taken["report"].read_text()
+        with page.expect_download() as download:
+            page.get_by_text("Report for the customer").click()
+        assert download.value.suggested_filename == f"packtap-{PACK}-report.html"
+        report = tmp_path / "report.html"
+        report.write_bytes(Path(download.value.path()).read_bytes())
+        assert visit.errors == []
+        assert visit.foreign == []
+    page = browser.new_page(viewport={"width": screen["width"], "height": screen["height"]})
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.goto(report.as_uri())
+    expect(page.locator("h1")).to_have_text(f"Pack {PACK}")
+    expect(page.locator("#basis")).to_contain_text("made of a store, not of a recording")
+    expect(page.locator("#cells rect.bar")).to_have_count(10)
+    expect(page.locator("#safety")).to_contain_text("Only qualified people open a pack")
+    assert heard == []
+    page.close()
+
+
+def test_an_answer_that_is_given_up_between_head_and_body_leaves_the_plot_as_it_was(
+    browser: Browser, server: WebServer
+) -> None:
+    with Visit(browser, server.address, viewport=DESKTOP) as visit:
+        visit.page.add_init_script(
+            """const real = window.fetch;
+            window.stalled = 0;
+            window.fetch = async (address, options) => {
+              const answer = await real(address, options);
+              if (!window.stalling || !String(address).startsWith("api/history")) return answer;
+              window.stalled += 1;
+              const { signal } = options;
+              const body = new ReadableStream({ start(controller) {
+                signal.addEventListener("abort", () => controller.error(signal.reason));
+              } });
+              return new Response(body, { status: answer.status, headers: answer.headers });
+            };"""
+        )
+        page = visit.go()
+        with plotted(page, 30):
+            press(page, "30 days")
+        expect(page.locator(".history .note").first).to_contain_text("points of")
+        page.get_by_text("As a table").click()
+        page.evaluate("() => { window.stalling = true; }")
+        for number, name in enumerate(("7 days", "1 day"), start=1):
+            press(page, name)
+            page.wait_for_function("(n) => window.stalled >= n", arg=number)
+        press(page, "voltage")  # draws what there is: it was {} once
+        table = page.get_by_role("region", name="History as a table")
+        expect(table.get_by_role("columnheader")).to_have_text(["time", "voltage_v"])
+        expect(page.locator(".history .note").first).to_contain_text("In V.")
+        assert visit.errors == []
+        page.evaluate("() => { window.stalling = false; }")
+        with plotted(page, 7):
+            press(page, "7 days")
+        assert visit.errors == []
 
 
 def test_a_stream_ends_cleanly_when_the_server_is_told_to_stop(

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say_nothing_was_heard(case, arguments)
     if taken.broken is not None:
         raise taken.broken
-    if case.is_silent or not case.link.replies:
+    if case.is_silent or not taken.link.replies:
         return EXIT_SILENT
     return EXIT_FAULT if case.is_fault else EXIT_FINE
 

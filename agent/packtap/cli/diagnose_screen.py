@@ -194,11 +194,12 @@ def _origin(case: Case) -> Iterator[RenderableType]:
     read = f"{case.gathered.readings} readings"
     if case.gathered.seconds is not None:
         read += f" in {case.gathered.seconds:.0f} s"
-    yield _plain(
-        f"{source.name} ({source.how}): {read}; {link.frames} frames, {link.rejected} refused, "
-        f"{link.requests} requests, {link.unanswered} unanswered",
-        indent=2,
-    )
+    if link is not None:
+        read += (
+            f"; {link.frames} frames, {link.rejected} refused, {link.requests} requests, "
+            f"{link.unanswered} unanswered"
+        )
+    yield _plain(f"{source.name} ({source.how}): {read}", indent=2)
     if source.trouble:
         yield _plain(source.trouble, indent=2)
     for answer in case.diagnosis.answers:

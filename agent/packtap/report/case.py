@@ -65,7 +65,7 @@ class Case:
         gathered: readings, events, courses.
         identity: who the pack is.
         health: what the board says about its age.
-        link: quality of the line.
+        link: quality of the line; None: not known.
         source: where it comes from.
         cell_limits: what the cells are drawn against.
         is_silent: the pack was asked and never answered.
@@ -83,7 +83,7 @@ class Case:
     gathered: Gathered
     identity: Named
     health: Health
-    link: LinkQuality
+    link: LinkQuality | None
     source: Source
     cell_limits: CellLimits
     is_silent: bool
@@ -175,7 +175,7 @@ class Case:
             "identity": self.identity.as_document(),
             "health": self.health.as_document(),
             "lifespan_years": list(LIFESPAN_YEARS),
-            "link": self.link.as_document(),
+            "link": None if self.link is None else self.link.as_document(),
             "source": self.source.as_document(),
             "readings": gathered.readings,
             "seconds": gathered.seconds,
@@ -211,7 +211,7 @@ class Case:
 def make_case(
     diagnosis: Diagnosis,
     gathered: Gathered,
-    link: LinkQuality,
+    link: LinkQuality | None,
     source: Source,
     *,
     pack: str,
@@ -225,7 +225,7 @@ def make_case(
     Args:
         diagnosis: of the evidence.
         gathered: what was read.
-        link: quality of the line.
+        link: quality of the line; None: nobody knows it any more.
         source: where the bytes came from.
         pack: its name.
         is_silent: the pack was asked and never answered.
@@ -253,7 +253,7 @@ def make_case(
         source=source,
         cell_limits=cell_limits or CellLimits(),
         is_silent=is_silent,
-        is_judged=bool(link.replies) or is_silent or is_told,
+        is_judged=link is None or bool(link.replies) or is_silent or is_told,
         quiet=_quiet(diagnosis),
         notes=(
             *_notes(gathered, link, is_silent=is_silent),
@@ -316,7 +316,7 @@ def _for(entry: RankedCause, diagnosis: Diagnosis) -> Iterator[str]:
         yield f"{quiet} of {len(kinds.KINDS)} kinds of trouble were judged and not found"
 
 
-def _notes(gathered: Gathered, link: LinkQuality, *, is_silent: bool) -> list[str]:
+def _notes(gathered: Gathered, link: LinkQuality | None, *, is_silent: bool) -> list[str]:
     if is_silent:
         return [
             "The pack was asked and never answered. That is no proof of a dead pack: board first, "
@@ -324,13 +324,13 @@ def _notes(gathered: Gathered, link: LinkQuality, *, is_silent: bool) -> list[st
             "at the pack's terminals, another adapter, a wire moved by hand."
         ]
     notes = []
-    if not link.frames:
+    if link is not None and not link.frames:
         notes.append(
             "Nothing was heard: nothing is known of the pack. A plain line listens only: switch "
             "the scooter on, or take the pack's data plug off the scooter and use --bench. "
             "packtap doctor PORT says what is wrong with the line."
         )
-    elif not link.replies:
+    elif link is not None and not link.replies:
         notes.append(
             "No reply of a pack was heard, so nothing is known of the pack itself: tap the wire "
             "on which the pack answers, or listen for longer."

@@ -5,7 +5,7 @@ at the main address is the one that is described.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -27,6 +27,10 @@ _MOST_SERIALS: Final = 8
 _SLACK_S: Final = 600.0
 #: A doubt that shows in fewer readings comes from two readings of different moments.
 _STANDS: Final = 0.1
+
+
+#: Lowest, mean and highest value of a stretch; None: not read.
+_Summed = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,44 @@ class Gathered:
         for _, snapshot in digest.snapshots:
             if snapshot.address == BMS:
                 self._look(snapshot)
+        self.take_events(digest.events)
+
+    def take_events(self, events: Sequence[Event]) -> None:
+        """Note what was raised and cleared."""
         room = _MOST_EVENTS - len(self.events)
-        self.events += digest.events[:room]
-        self.events_left_out += max(0, len(digest.events) - room)
+        self.events += events[:room]
+        self.events_left_out += max(0, len(events) - room)
+
+    def take_latest(self, latest: Snapshot, readings: int) -> None:
+        """Note what a store knows last of a pack, and how many readings of it it holds."""
+        self._look(latest)
+        self.readings = readings
+        cells = latest.trusted(_CELLS)
+        if isinstance(cells, tuple):
+            self._look_at_cells(cells, None)
+
+    def take_stretch(
+        self, t: float, cells: Sequence[_Summed], power: tuple[_Summed, _Summed]
+    ) -> None:
+        """Note a stretch of which only lowest, mean and highest value are known.
+
+        Args:
+            t: seconds, its middle.
+            cells: of each cell, millivolts, cell 1 first.
+            power: volts of the pack, and amperes.
+        """
+        self.first_t = t if self.first_t is None else self.first_t
+        self.last_t = t
+        for value in zip(*power, strict=True):
+            self.power.add(t, value)
+        for place, (low, _, high) in enumerate(cells[:_MAX_CELLS]):
+            if low is not None and high is not None and high <= _MOST_MV:
+                self._widen(place, round(low), round(high))
+        means = [mean for _, mean, _ in cells[:_MAX_CELLS]]
+        known = [mean for mean in means if mean is not None]
+        if len(known) > 1:
+            middle = median(known)
+            self.deviations.add(t, [None if mean is None else mean - middle for mean in means])
 
     @property
     def has_times(self) -> bool:
@@ -196,14 +235,17 @@ class Gathered:
         )
         for place, mv in enumerate(self._cells):
             if mv is not None:
-                low, high = self._lows[place], self._highs[place]
-                self._lows[place] = mv if low is None else min(low, mv)
-                self._highs[place] = mv if high is None else max(high, mv)
+                self._widen(place, mv, mv)
         known = [mv for mv in self._cells if mv is not None]
         if t is not None and len(known) > 1:
             middle = median(known)
             off = [None if mv is None else mv - middle for mv in self._cells]
             self.deviations.add(t, off)
+
+    def _widen(self, place: int, lowest: int, highest: int) -> None:
+        low, high = self._lows[place], self._highs[place]
+        self._lows[place] = lowest if low is None else min(low, lowest)
+        self._highs[place] = highest if high is None else max(high, highest)
 
     def _forget_cells(self) -> None:
         self._cells = ()

@@ -90,4 +90,6 @@ def _span(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     if abs(seconds) < 7200:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if abs(seconds) < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"

@@ -23,12 +23,13 @@ class Source:
 
     Attributes:
         name: of the file or port, as it was given.
-        kind: "capture" or "port".
+        kind: "capture", "port" or "store".
         how: format of the capture, or how the port was attended to.
         sha256: of the file as it stands there; None where nothing was recorded.
         started: UTC of the first byte; None if nobody knows.
         trouble: why it ended early; "" if it did not.
         is_simulated: the recording says of itself that packtap simulated it.
+        basis: what else this is made of, sentences.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Source:
     started: datetime | None = None
     trouble: str = ""
     is_simulated: bool = False
+    basis: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, object]:
         """Return it as JSON keys and values."""
@@ -49,6 +51,7 @@ class Source:
             "started": None if self.started is None else self.started.isoformat(),
             "trouble": self.trouble or None,
             "simulated": self.is_simulated,
+            "basis": list(self.basis),
         }
 
 

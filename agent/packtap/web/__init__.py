@@ -9,6 +9,7 @@ import contract keeps it from links, pollers and uplinks. Promises:
   security policy forbids all others.
 * What a pack, an agent or a message calls itself is shown as text, never as markup.
 * A value is shown with its age; what nobody reported is "not reported", never 0.
+* What can be taken away is CSV, reports, and the flight recordings beside a store: nothing else.
 * A long range is downsampled where it is stored; CSV is streamed; memory stays bounded.
 
 The token: the page asks `GET /api/session` with `Authorization: Bearer TOKEN` and gets a cookie
@@ -17,7 +18,8 @@ no session and has no route that changes anything, and no script can read what l
 link `http://HOST:8090/#token=...` logs in at once: what follows # never leaves the browser.
 
 Modules: `guard` (who gets in, and the headers), `sources` (stores and now-files), `view` (what a
-pack looks like), `fleet` (worst first), `export` (CSV), `routes`, `server`.
+pack looks like), `fleet` (worst first), `export` (CSV), `flights` (captures around critical events),
+`reporting`, `downloads` (all three as files), `routes`, `server`.
 """
 
 from packtap.web.routes import make_app

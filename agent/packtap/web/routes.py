@@ -8,7 +8,6 @@ hundred cannot take the machine. Live data is a stream of server-sent events: at
 import asyncio
 import json
 import math
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
@@ -30,9 +29,11 @@ from starlette.routing import Route
 from packtap import __version__
 from packtap.config import WebConfig
 from packtap.errors import PacktapError
-from packtap.web.export import csv_head, csv_lines, hours
+from packtap.web.asked import key_of, number_of
+from packtap.web.downloads import Downloads
 from packtap.web.guard import Guard, known_hosts
-from packtap.web.sources import Key, Sources, UnknownPackError
+from packtap.web.missing import MissingError
+from packtap.web.sources import Sources
 
 __all__ = ["MAX_POINTS", "make_app"]
 
@@ -75,7 +76,10 @@ def make_app(
         Route("/api/pack", page.pack),
         Route("/api/history", page.history),
         Route("/api/events", page.events),
-        Route("/api/readings.csv", page.readings),
+        Route("/api/readings.csv", page.downloads.readings),
+        Route("/api/report", page.downloads.report),
+        Route("/api/flights", page.downloads.flights),
+        Route("/api/flight", page.downloads.flight),
         Route("/api/stream", page.stream),
         Route("/static/{version}/{name:path}", page.static),
     ]
@@ -95,6 +99,7 @@ class _Page:
         self._version = _version_of(self._files)
         self._streams = 0
         self._limiter: CapacityLimiter | None = None
+        self.downloads = Downloads(sources, self._in_thread, stopping)
 
     async def index(self, request: Request) -> Response:
         del request
@@ -117,50 +122,38 @@ class _Page:
         ask = partial(
             self._sources.packs,
             request.query_params.get("q", "")[:100],
-            _number(request, "limit", 200, 1, 1000),
+            number_of(request, "limit", 200, 1, 1000),
         )
         return _json(await self._in_thread(ask))
 
     async def pack(self, request: Request) -> Response:
-        return _json(await self._in_thread(partial(self._sources.pack, _key(request))))
+        return _json(await self._in_thread(partial(self._sources.pack, key_of(request))))
 
     async def history(self, request: Request) -> Response:
-        t_to = _number(request, "to", None, -(2**53), 2**53)
-        t_from = _number(request, "from", None, -(2**53), 2**53)
+        t_to = number_of(request, "to", None, -(2**53), 2**53)
+        t_from = number_of(request, "from", None, -(2**53), 2**53)
         if not 0 < t_to - t_from <= 20 * _YEAR_MS:
             raise HTTPException(400, "from must lie before to, by at most 20 years.")
-        points = _number(request, "points", 600, 2, MAX_POINTS)
+        points = number_of(request, "points", 600, 2, MAX_POINTS)
         begun = time.perf_counter()
-        ask = partial(self._sources.history, _key(request), t_from, t_to, points)
+        ask = partial(self._sources.history, key_of(request), t_from, t_to, points)
         answer = _json(asdict(await self._in_thread(ask)))
         took_ms = 1000 * (time.perf_counter() - begun)
         answer.headers["server-timing"] = f"history;dur={took_ms:.1f}"
         return answer
 
     async def events(self, request: Request) -> Response:
-        before = _number(request, "before", 2**62, 1, 2**62)
-        limit = _number(request, "limit", 50, 1, 500)
-        found = await self._in_thread(partial(self._sources.events, _key(request), limit, before))
+        before = number_of(request, "before", 2**62, 1, 2**62)
+        limit = number_of(request, "limit", 50, 1, 500)
+        found = await self._in_thread(partial(self._sources.events, key_of(request), limit, before))
         return _json({"events": [{"n": n, **asdict(event)} for n, event in found]})
-
-    async def readings(self, request: Request) -> Response:
-        key = _key(request)
-        t_from = _number(request, "from", 0, -(2**53), 2**53)
-        t_to = _number(request, "to", 2**53, -(2**53), 2**53)
-        await self._in_thread(partial(self._sources.next_reading, key, t_from, t_to))
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", key.pack)[:40] or "pack"
-        return StreamingResponse(
-            self._csv(key, t_from, t_to),
-            media_type="text/csv; charset=utf-8",
-            headers={"content-disposition": f'attachment; filename="packtap-{name}.csv"'},
-        )
 
     async def stream(self, request: Request) -> Response:
         if self._streams >= _MAX_STREAMS:
             raise HTTPException(503, "Too many pages are open; close one.")
         query = request.query_params.get("q", "")[:100]
         if "pack" in request.query_params:
-            ask = partial(self._sources.pack, _key(request))
+            ask = partial(self._sources.pack, key_of(request))
             lines = self._events_of("pack", ask)
         else:
             lines = self._events_of("packs", partial(self._sources.packs, query))
@@ -187,18 +180,6 @@ class _Page:
         finally:
             self._streams -= 1
 
-    async def _csv(self, key: Key, t_from: int, t_to: int) -> AsyncIterator[str]:
-        yield csv_head()
-        ranges = hours(t_from, t_to, partial(self._sources.next_reading, key))
-        try:
-            while (found := await self._in_thread(lambda: next(ranges, None))) is not None:
-                readings = await self._in_thread(partial(self._sources.readings, key, *found))
-                yield await self._in_thread(partial(csv_lines, readings))
-                if self._stopping():
-                    return
-        except PacktapError as error:
-            yield f'"incomplete: {str(error).replace(chr(34), chr(39))}"\r\n'
-
     async def _in_thread(self, ask: Callable[[], T]) -> T:
         if self._limiter is None:
             self._limiter = CapacityLimiter(_THREADS)
@@ -207,7 +188,7 @@ class _Page:
 
 async def _no_answer(request: Request, error: Exception) -> Response:
     del request
-    status = 404 if isinstance(error, UnknownPackError) else 503
+    status = 404 if isinstance(error, MissingError) else 503
     return JSONResponse({"error": str(error)}, status)
 
 
@@ -216,20 +197,6 @@ async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
     return JSONResponse({"error": detail}, status)
-
-
-def _key(request: Request) -> Key:
-    names = (request.query_params.get(name, "")[:200] for name in ("agent", "bus", "pack"))
-    return Key(*names)
-
-
-def _number(request: Request, name: str, default: int | None, low: int, high: int) -> int:
-    text = request.query_params.get(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not re.fullmatch(r"-?\d{1,16}", text) or not low <= int(text) <= high:
-        raise HTTPException(400, f"{name} must be a whole number from {low} to {high}.")
-    return int(text)
 
 
 def _stamp(document: dict[str, Any]) -> str:

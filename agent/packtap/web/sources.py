@@ -22,6 +22,8 @@ from packtap.model import Value
 from packtap.now_file import read_now
 from packtap.store import Assumed, History, PackSummary, Store, StoredEvent, StoredReading
 from packtap.web.fleet import PLACEHOLDER, Row, ranked, without_passed_names
+from packtap.web.flights import Flights
+from packtap.web.missing import MissingError
 from packtap.web.view import of_now, of_store
 
 __all__ = ["Key", "Sources", "UnknownPackError"]
@@ -35,7 +37,7 @@ _FRESH_S: Final = 1.0
 _MAX_NOW_BYTES: Final = 4_000_000
 
 
-class UnknownPackError(PacktapError):
+class UnknownPackError(MissingError):
     """No store and no agent knows this pack."""
 
 
@@ -165,11 +167,31 @@ class Sources:
         """Return a time no later than the first reading of a range; None if it has none."""
         return self._ask(key, lambda store: store.next_reading(key.pack, t_from, t_to))
 
-    def _ask(self, key: Key, question: Callable[[Store], T]) -> T:
+    def flights(self, key: Key) -> Flights:
+        """Return the flight recordings beside the store of a pack."""
+        return Flights(self._store_of(key)[0])
+
+    def report(self, key: Key, flight: str | None) -> str:
+        """Return the report of a pack, or of one of its flight recordings, as a page."""
+        # Here: it brings the whole analysis, which no other question needs.
+        from packtap.web.reporting import report_of_flight, report_of_store
+
+        path, summary = self._store_of(key)
+        notice = self._config.notice
+        if flight is not None:
+            return report_of_flight(Flights(path), flight, notice)
+        nows, _ = self._nows()
+        live = (now.document for now in nows if now.key == key and not now.trouble)
+        return report_of_store(path, summary, next(live, None), notice)
+
+    def _store_of(self, key: Key) -> tuple[Path, PackSummary]:
         found, problems = self._summed_up()
         if key not in found:
             raise UnknownPackError("; ".join(["No store knows this pack yet.", *problems]))
-        with Store.open_read_only(found[key][0]) as store:
+        return found[key]
+
+    def _ask(self, key: Key, question: Callable[[Store], T]) -> T:
+        with Store.open_read_only(self._store_of(key)[0]) as store:
             return question(store)
 
     def _stored(self, key: Key, path: Path, summary: PackSummary) -> dict[str, Any]:

@@ -3,35 +3,12 @@
 
 import { el } from "./dom.js";
 import { ask } from "./live.js";
-import { UNKNOWN, moment, number, signed, span } from "./words.js";
+import { drawPlot, sizeIn } from "./plot.js";
+import { QUANTITIES, columnsOf, isCell, namesOf } from "./quantities.js";
+import { UNKNOWN, moment, span } from "./words.js";
 
-const uPlot = globalThis.uPlot;
 const S = 1000, MIN = 60 * S, HOUR = 60 * MIN, DAY = 24 * HOUR;
 const RANGES = [["15 min", 15 * MIN], ["1 h", HOUR], ["6 h", 6 * HOUR], ["1 day", DAY], ["7 days", 7 * DAY], ["30 days", 30 * DAY], ["all", Infinity]];
-/** How a time axis is written: 24 hours, the day where it changes. Form: uPlot's axis values. */
-const day = "\n{D} {MMM}";
-const TICKS = [
-  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
-  [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
-  [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
-  [3600, "{HH}:{mm}", `${day} {YYYY}`, null, day, null, null, null, 1],
-  [60, "{HH}:{mm}", `${day} {YYYY}`, null, day, null, null, null, 1],
-  [1, "{HH}:{mm}:{ss}", `${day} {YYYY}`, null, day, null, null, null, 1],
-  [0.001, ":{ss}.{fff}", `${day} {HH}:{mm}`, null, `${day} {HH}:{mm}`, null, "\n{HH}:{mm}", null, 1],
-];
-const CELL = /^\d\d$/;
-const cells = (plot) => Object.keys(plot.channels).filter((name) => CELL.test(name)).sort();
-
-/** What can be plotted: channels, how a value is scaled and said. */
-const QUANTITIES = {
-  cells: { label: "cells", names: cells, scale: 1e-3, say: (v) => number(v, 3, "V"), axis: "V" },
-  deviation: { label: "deviation", names: cells, scale: 1, say: (v) => signed(v, 0, "mV"), axis: "mV from the median" },
-  spread: { label: "spread", names: () => ["cell_spread_mv"], scale: 1, say: (v) => number(v, 0, "mV"), axis: "mV, highest minus lowest cell" },
-  voltage: { label: "voltage", names: () => ["voltage_v"], scale: 1, say: (v) => number(v, 2, "V"), axis: "V" },
-  current: { label: "current", names: () => ["current_a"], scale: 1, say: (v) => signed(v, 2, "A"), axis: "A, + discharging, \u2212 charging" },
-  charge: { label: "charge", names: () => ["soc_pct"], scale: 1, say: (v) => number(v, 0, "%"), axis: "%" },
-  temperature: { label: "temperature", names: () => ["temperature_1_c", "temperature_2_c"], scale: 1, say: (v) => number(v, 0, "°C"), axis: "°C" },
-};
 
 /** The plot of one pack; `node` is its place on the page. */
 export class History {
@@ -42,6 +19,9 @@ export class History {
     this.span = HOUR; // how much is shown while it follows the present
     this.zoom = null; // or a fixed range
     this.chosen = null; // the cell that stands out, as "07"
+    this.plot = null; // what was loaded last, always whole
+    this.events = [];
+    this.shift = 0;
     this.asking = null;
     this.askedAt = 0;
     this.build();
@@ -190,86 +170,27 @@ export class History {
     const plot = this.plot;
     if (!plot) return;
     const q = QUANTITIES[this.quantity];
-    const names = q.names(plot).filter((name) => plot.channels[name]);
+    const names = namesOf(q, plot);
     this.drawLegend(names);
     this.mark = this.highlighted();
     this.state.textContent = this.describe(names);
     this.frame.dataset.points = String(plot.t.length);
-    const { times, columns } = this.columns(names, q);
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    const series = [{}], bands = [], data = [times];
-    const ordered = [...names].sort((a, b) => (a === this.mark) - (b === this.mark));
-    ordered.forEach((name) => {
-      const index = names.indexOf(name);
-      const isMarked = name === this.mark && names.length > 1;
-      const line = names.length === 1 ? colour("--line") : isMarked ? colour("--mark") : this.shade(name, index, names.length, colour);
-      const at = series.length;
-      for (const column of columns[name]) data.push(column);
-      series.push({ width: 0, points: { show: false } }, { stroke: line, width: isMarked || names.length < 3 ? 2 : 1.1, points: { show: false } }, { width: 0, points: { show: false } });
-      bands.push({ series: [at + 2, at], fill: `color-mix(in srgb, ${line} ${isMarked || names.length < 3 ? 30 : 14}%, transparent)` });
-    });
-    const [from, to] = [plot.t_from + this.shift, plot.t_to + this.shift];
+    const { times, columns } = columnsOf(plot, names, q, this.shift);
     this.u?.destroy();
-    this.frame.replaceChildren();
-    if (!times.length) {
-      this.u = null;
-      this.frame.append(el("p", { class: "nothing" }, "No reading in this range."));
-      return;
-    }
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
-    this.u = new uPlot({
-      ...this.size(),
-      series, bands,
-      legend: { show: false },
-      scales: { x: { time: true, range: [from / S, to / S] }, y: { range: (u, low, high) => padded(low, high) } },
-      axes: [{ ...axis, values: TICKS }, { ...axis, size: 48 }],
-      cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
-      hooks: {
-        setSelect: [(u) => this.selected(u)],
-        setCursor: [(u) => this.say(u, names, q, columns, times)],
-        draw: [(u) => this.drawLone(u, ordered.map((name, i) => [columns[name], series[3 * i + 2].stroke])), (u) => this.drawEvents(u, colour)],
-      },
-    }, data, this.frame);
-    this.touch(this.u);
-  }
-
-  /** Lowest, mean and highest of each channel, scaled, with a hole where nothing was read. */
-  columns(names, q) {
-    const plot = this.plot;
-    const hole = Math.max(2.5 * plot.bucket_ms, 2 * MIN);
-    const order = []; // index of a point, or -1 for a hole
-    const times = [];
-    plot.t.forEach((t, i) => {
-      const at = t + plot.bucket_ms / 2 + this.shift;
-      if (i && t - plot.t[i - 1] > hole) {
-        order.push(-1);
-        times.push((plot.t[i - 1] + plot.bucket_ms * 1.5 + this.shift) / S);
-      }
-      order.push(i);
-      times.push(at / S);
+    this.u = drawPlot(this.frame, {
+      times, columns, names, mark: this.mark,
+      range: [plot.t_from + this.shift, plot.t_to + this.shift],
+      events: this.events, shift: this.shift,
+      say: (at) => this.say(at, names, q, columns, times),
+      chosen: (from, to) => this.zoomTo(from - this.shift, to - this.shift),
     });
-    const middle = this.quantity === "deviation" ? plot.t.map((_, i) => median(names.map((n) => plot.channels[n][1][i]))) : null;
-    const scaled = (column) => order.map((i) => {
-      const value = i < 0 ? null : column[i];
-      return value === null ? null : (value - (middle?.[i] ?? 0)) * q.scale;
-    });
-    const columns = Object.fromEntries(names.map((name) => [name, plot.channels[name].map(scaled)]));
-    // The median of lowest values is not known: only the mean's deviation is drawn.
-    if (middle) for (const name of names) columns[name] = [columns[name][1], columns[name][1], columns[name][1]];
-    return { times, columns };
-  }
-
-  shade(name, index, total, colour) {
-    const share = total > 1 ? index / (total - 1) : 0;
-    return `color-mix(in oklab, ${colour("--line")} ${Math.round(100 - 70 * share)}%, ${colour("--line2")})`;
   }
 
   drawLegend(names) {
     const state = JSON.stringify([names, this.highlighted()]);
     if (this.legend.drawn === state) return;
     this.legend.drawn = state;
-    const isCells = names.length > 1 && names.every((name) => CELL.test(name));
+    const isCells = names.length > 1 && names.every((name) => isCell(name));
     const focused = this.legend.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     this.legend.replaceChildren(...(isCells
       ? names.map((name) => el("button", {
@@ -292,16 +213,15 @@ export class History {
     return `In ${QUANTITIES[this.quantity].axis}. ${t.length.toLocaleString("en")} points of ${span(bucket / S)}, each with its lowest and highest value.`;
   }
 
-  say(u, names, q, columns, times) {
-    const at = u.cursor.idx;
-    if (at === null || at === undefined) {
+  say(at, names, q, columns, times) {
+    if (at === null) {
       this.readout.textContent = "\u00a0";
       return;
     }
     const told = names.length > 2 ? (this.mark ? [this.mark] : []) : names;
     const parts = told.filter((name) => columns[name] && columns[name][1][at] !== null).map((name) => {
       const [low, mean, high] = columns[name].map((column) => column[at]);
-      const title = CELL.test(name) ? `cell ${Number(name)} ` : "";
+      const title = isCell(name) ? `cell ${Number(name)} ` : "";
       return low === high ? `${title}${q.say(mean)}` : `${title}${q.say(mean)} (${q.say(low)} to ${q.say(high)})`;
     });
     if (names.length > 2) {
@@ -311,110 +231,22 @@ export class History {
     this.readout.textContent = parts.length ? `${moment(times[at] * S)}: ${parts.join("; ")}` : "\u00a0";
   }
 
-  /** A point between two holes has no line and no band: draw it from its lowest to its highest. */
-  drawLone(u, lines) {
-    const { ctx } = u;
-    const ratio = devicePixelRatio;
-    ctx.save();
-    ctx.lineWidth = 2 * ratio;
-    for (const [[low, , high], stroke] of lines) {
-      ctx.strokeStyle = typeof stroke === "function" ? stroke(u) : stroke;
-      ctx.beginPath();
-      low.forEach((value, i) => {
-        if (value === null || (low[i - 1] ?? null) !== null || (low[i + 1] ?? null) !== null) return;
-        const x = u.valToPos(u.data[0][i], "x", true);
-        if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
-        ctx.moveTo(x, u.valToPos(value, "y", true) + ratio);
-        ctx.lineTo(x, u.valToPos(high[i], "y", true) - ratio);
-      });
-      ctx.stroke();
-    }
-    ctx.restore();
-  }
-
-  drawEvents(u, colour) {
-    const { ctx } = u;
-    const [low, high] = [u.scales.x.min, u.scales.x.max];
-    ctx.save();
-    ctx.lineWidth = devicePixelRatio;
-    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
-    for (const event of this.events ?? []) {
-      const at = ((event.raised_ms ?? NaN) + this.shift) / S;
-      if (!(at >= low && at <= high)) continue;
-      const x = u.valToPos(at, "x", true);
-      ctx.strokeStyle = colour(`--${event.severity}`) || colour("--soft");
-      ctx.beginPath();
-      ctx.moveTo(x, u.bbox.top);
-      ctx.lineTo(x, u.bbox.top + u.bbox.height);
-      ctx.stroke();
-    }
-    ctx.restore();
-  }
-
-  selected(u) {
-    const { left, width } = u.select;
-    if (width < 8) return;
-    const [from, to] = [left, left + width].map((x) => u.posToVal(x, "x") * S - this.shift);
-    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.zoomTo(from, to);
-  }
-
-  /** A finger drawn over the plot chooses a range, as the mouse does. */
-  touch(u) {
-    let from = null;
-    const x = (event) => Math.max(0, Math.min(u.over.clientWidth, event.clientX - u.over.getBoundingClientRect().left));
-    u.over.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "mouse") return;
-      from = x(event);
-    });
-    u.over.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse" || from === null) return;
-      u.setCursor({ left: x(event), top: 10 });
-      u.setSelect({ left: Math.min(from, x(event)), width: Math.abs(x(event) - from), top: 0, height: u.over.clientHeight }, false);
-    });
-    const end = () => {
-      if (from === null) return;
-      from = null;
-      this.selected(u);
-    };
-    u.over.addEventListener("pointerup", end);
-    u.over.addEventListener("pointercancel", () => { from = null; u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false); });
-  }
-
-  size() {
-    const width = Math.max(240, this.frame.clientWidth);
-    return { width, height: Math.round(Math.max(220, Math.min(360, width * 0.55))) };
-  }
-
   fit() {
-    if (this.u && this.u.width !== this.size().width) this.u.setSize(this.size());
+    if (this.u && this.u.width !== sizeIn(this.frame).width) this.u.setSize(sizeIn(this.frame));
   }
 
   /** The same as a table, thinned to what a person reads. */
   tabulate() {
     if (!this.details.open || !this.plot) return;
     const q = QUANTITIES[this.quantity];
-    const names = q.names(this.plot).filter((name) => this.plot.channels[name]);
-    const { columns, times } = this.columns(names, q);
+    const names = namesOf(q, this.plot);
+    const { columns, times } = columnsOf(this.plot, names, q, this.shift);
     const rows = [...times.keys()].filter((i) => names.some((name) => columns[name][1][i] !== null));
     const step = Math.ceil(rows.length / 60) || 1;
     this.table.replaceChildren(el("table", {},
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "time"), names.map((name) => el("th", { scope: "col" }, CELL.test(name) ? `cell ${Number(name)}` : name)))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "time"), names.map((name) => el("th", { scope: "col" }, isCell(name) ? `cell ${Number(name)}` : name)))),
       el("tbody", {}, rows.filter((_, i) => i % step === 0).reverse().map((i) => el("tr", {},
         el("th", { scope: "row" }, moment(times[i] * S)),
         names.map((name) => el("td", {}, columns[name][1][i] === null ? UNKNOWN : q.say(columns[name][1][i]))))))));
   }
-}
-
-function median(values) {
-  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
-  const half = known.length >> 1;
-  if (!known.length) return null;
-  return known.length % 2 ? known[half] : (known[half - 1] + known[half]) / 2;
-}
-
-function padded(low, high) {
-  if (low === null || high === null) return [0, 1];
-  const room = (high - low) * 0.06 || Math.abs(high) * 0.01 || 1;
-  return [low - room, high + room];
 }

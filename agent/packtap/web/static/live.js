@@ -64,7 +64,11 @@ export async function ask(path, parameters = {}, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Error("The page's server does not answer.");
   }
-  const body = await answer.json().catch(() => ({}));
+  const body = await answer.json().catch((error) => {
+    // Given up, or broken off, between head and body: half an answer is none.
+    if (answer.ok) throw error.name === "AbortError" ? error : new Error("The answer broke off.");
+    return {};
+  });
   if (answer.ok) return body;
   const problem = new Error(body.error || `The server says ${answer.status}.`);
   problem.status = answer.status;

@@ -3,6 +3,7 @@
 import { card, draw, el } from "./dom.js";
 import { ask, follow } from "./live.js";
 import { showCells } from "./cells.js";
+import { Downloads } from "./downloads.js";
 import { showDiagnosis, showHealth } from "./diagnosis.js";
 import { showEvents } from "./events.js";
 import { showLink } from "./link.js";
@@ -40,9 +41,9 @@ export function showPack(main, key, page) {
     health: el("div"),
     link: el("div"),
     about: el("div"),
-    downloads: el("div"),
   };
   const history = new History(key);
+  const downloads = new Downloads(key, history);
   main.replaceChildren(
     el("h1", { class: "serial" }, name),
     el("p", { class: "place" }, [key.agent, key.bus].filter(Boolean).join(" / ")),
@@ -64,7 +65,7 @@ export function showPack(main, key, page) {
         "div", { class: "column" },
         card("Link and buffer", "link", parts.link),
         card("About this pack", "about", parts.about),
-        card("Downloads", "downloads", parts.downloads),
+        card("Downloads", "downloads", downloads.node),
       ),
     ),
   );
@@ -89,8 +90,8 @@ export function showPack(main, key, page) {
     showHealth(parts.health, pack.health);
     showLink(parts.link, pack);
     draw(parts.about, [pack.identity, others(pack), pack.history, pack.pack_before], () => about(pack));
-    draw(parts.downloads, [pack.history, history.range?.()], () => downloads(key, pack, history));
     history.update(pack);
+    downloads.update(pack);
     isFirst = false;
   }
 
@@ -107,6 +108,7 @@ export function showPack(main, key, page) {
     stop();
     clearInterval(check);
     history.close();
+    downloads.close();
     main.classList.remove("stale");
   };
 }
@@ -235,20 +237,4 @@ function label(name) {
 function value(given) {
   if (given === null || given === undefined) return UNKNOWN;
   return Array.isArray(given) ? given.map((item) => item ?? "?").join(", ") || "none" : String(given);
-}
-
-function downloads(key, pack, history) {
-  if (!pack.history) return el("p", {}, "Nothing is stored yet.");
-  const all = `api/readings.csv?${new URLSearchParams(key)}`;
-  return el(
-    "ul", { class: "links" },
-    el("li", {}, el("a", { href: all, download: "" }, "All readings as CSV")),
-    el("li", {}, el("a", {
-      href: all, download: "",
-      onclick: (event) => {
-        const [from, to] = history.range();
-        event.currentTarget.href = `${all}&${new URLSearchParams({ from, to })}`;
-      },
-    }, "The readings of the shown history as CSV")),
-  );
 }
