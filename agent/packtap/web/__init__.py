@@ -18,8 +18,8 @@ no session and has no route that changes anything, and no script can read what l
 link `http://HOST:8090/#token=...` logs in at once: what follows # never leaves the browser.
 
 Modules: `guard` (who gets in, and the headers), `sources` (stores and now-files), `view` (what a
-pack looks like), `fleet` (worst first), `export` (CSV), `flights` (captures around critical events),
-`reporting`, `downloads` (all three as files), `routes`, `server`.
+pack looks like), `fleet` (worst first), `export` (CSV), `flights` (captures around critical
+events), `reporting`, `downloads` (all three as files), `routes`, `server`.
 """
 
 from packtap.web.routes import make_app
