@@ -237,6 +237,17 @@ def test_a_parked_scooter_is_silent_but_for_short_looks() -> None:
     assert all(t % 600 < 6 for t in times)
 
 
+@pytest.mark.parametrize("parked_s", [240.0, 100.1, 1 / 3])
+def test_a_parked_scooter_rides_on_though_nobody_has_looked_at_it(parked_s: float) -> None:
+    parked = Phase(Mode.PARKED, parked_s, look_every_s=3600.0)
+    scooter = Scooter(Plan(phases=(Phase(Mode.RIDING, 0.7), parked, *RIDING)))
+    scooter.advance(1.0)
+    assert scooter.phase is parked
+    scooter.advance(scooter.wakes_at())
+    assert scooter.phase.mode is Mode.RIDING
+    assert scooter.is_awake
+
+
 def test_the_cold_and_the_aged_relax_slower_and_sag_deeper() -> None:
     def sag(plan: Plan) -> float:
         pack = Scooter(plan).pack

@@ -168,6 +168,7 @@ class Scooter:
             self._strike()
             if not self.is_awake:
                 self._sleep(min(now, self.wakes_at()))
+                self._next_phase()
                 continue
             step_s = min(self.cycle_s, now - self.now)
             currents = self._currents()
@@ -191,7 +192,8 @@ class Scooter:
 
     def _next_phase(self) -> None:
         phase = self.phase
-        is_over = self.phase_s >= phase.seconds or (
+        # The same sum as in `wakes_at`: who sleeps until then must find the phase over.
+        is_over = self.now >= self._phase_began + phase.seconds or (
             phase.until_pct is not None and self.pack.least_pct <= phase.until_pct
         )
         if phase.mode is Mode.CHARGING and self._charge_ended:
