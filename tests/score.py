@@ -191,15 +191,26 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in lines] + [""]
 
 
-def _document(outcomes: Sequence[Outcome], own: Sequence[Outcome]) -> list[str]:
+def _document(outcomes: Sequence[Outcome], own: Sequence[Outcome], each: int) -> list[str]:
+    # Everyday captures are no part of the repository: where they lie differs, and is not told.
+    has_folder = any(not outcome.family.startswith("visit_") for outcome in outcomes)
+    command = f"make score{' SCENARIOS=<folder>' if has_folder else ''} OWN={each}"
     lines = [
         "# How good the detectors are",
         "",
-        "Written by `make score`. The captures are simulated, by a simulator that is not part of "
+        f"Written by `{command}`. The captures are simulated, by a simulator that is not part of "
         "this project; no pack was measured. The bench visits are in `tests/scenarios`; everyday "
-        "captures are scored where a folder of them is at hand (`make score SCENARIOS=<folder>`).",
+        "captures are scored where a folder of them is at hand.",
         "",
     ]
+    if own:
+        lines += [
+            f"`OWN={each}` adds, in chapters of their own, {each} random scooters a family of our "
+            f"own simulation (`tests/own_set.py`, seeds 0 to {each - 1}). The detectors were "
+            "mended on scooters of this simulation too: the figures say how they hold over many "
+            "packs, not how they do on packs that they were never tried on.",
+            "",
+        ]
     for title, is_visit in (("Everyday captures", False), ("Bench visits", True)):
         usual = _USUAL["visit" if is_visit else "everyday"]
         part = [o for o in outcomes if o.family.startswith("visit_") == is_visit]
@@ -290,7 +301,7 @@ def main(words: Sequence[str]) -> int:
     with ProcessPoolExecutor() as pool:
         outcomes = list(pool.map(score_file, sorted(labels)))
         own = list(pool.map(score_own, _own(arguments.own)))
-    print("\n".join(_document(outcomes, own)))
+    print("\n".join(_document(outcomes, own, arguments.own)))
     return int(any(_wrong(outcome) for outcome in (*outcomes, *own)))
 
 
