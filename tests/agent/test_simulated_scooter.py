@@ -237,6 +237,15 @@ def test_a_parked_scooter_is_silent_but_for_short_looks() -> None:
     assert all(t % 600 < 6 for t in times)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_board_knows_what_the_pack_holds_today_where_the_plan_says_so(seed: int) -> None:
+    knows = Scooter(Plan(age=0.9, learns=True, seed=seed))
+    cells = knows.pack.cells
+    assert knows.board.full_mah == round(1000 * sum(cell.ah for cell in cells) / len(cells))
+    goes_on = Scooter(Plan(age=0.9, learns=False, seed=seed))
+    assert goes_on.board.full_mah == goes_on.plan.design_capacity_mah
+
+
 @pytest.mark.parametrize("parked_s", [240.0, 100.1, 1 / 3])
 def test_a_parked_scooter_rides_on_though_nobody_has_looked_at_it(parked_s: float) -> None:
     parked = Phase(Mode.PARKED, parked_s, look_every_s=3600.0)

@@ -105,7 +105,8 @@ class Board:
         self._pack = pack
         full_ah = sum(cell.ah for cell in pack.cells) / len(pack.cells)
         # Most boards learn what the pack holds, some go on saying what it held when it was new.
-        learns = self._random.random() < 0.7
+        is_usual = self._random.random() < 0.7  # drawn in any case: the rest stays the same pack
+        learns = is_usual if learns is None else learns
         self.full_mah = round(1000 * full_ah) if learns else design_mah
         self._bleed_a = self._random.uniform(*_BLEED_A)
         start_pct = pack.mean_pct + self._random.uniform(-3, 3)
