@@ -25,9 +25,10 @@ from packtap.keeping import Keeper
 from packtap.knowing import Knowing
 from packtap.link import Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState, Severity
+from packtap.notify import Service
 from packtap.now_file import NowFile
 from packtap.poller import Listening, Polling
-from packtap.present import Present, Surroundings
+from packtap.present import Present, Surroundings, in_one_line
 from packtap.resuming import Resumption, state_path
 from packtap.store import Outbox
 from packtap.tap import Digest, TapSettings
@@ -48,12 +49,14 @@ class Agent:
     Args:
         config: checked configuration.
         clock: boot time, boot id, and UTC once it is known.
+        service: told when the work has begun, how it goes, and that it goes on.
 
     Raises:
         StoreError: the store cannot be used, or another agent uses it.
     """
 
-    def __init__(self, config: AgentConfig, clock: Clock) -> None:
+    def __init__(self, config: AgentConfig, clock: Clock, service: Service | None = None) -> None:
+        self._service = service or Service()
         self._config = config
         self._clock = clock
         self._inbox = Inbox()
@@ -81,6 +84,7 @@ class Agent:
                 self._inbox,
                 clock=clock.boot_s,
                 transmit=config.mode == "bench",
+                beat=self._service.beat_of(f"line {line.name}"),
             )
             for line in config.lines
         ]
@@ -97,6 +101,7 @@ class Agent:
             store_path=config.store.path,
             boot=clock.boot_id,
             utc_ms=clock.utc_ms,
+            beat=self._service.beat_of("uplink"),
         )
         self._knowing = Knowing(clock, self._keeper, self._tap)
         self._present = Present(config, clock.boot_id)
@@ -126,7 +131,9 @@ class Agent:
         try:
             while not stop.is_set():
                 self._step()
+                self._service.feed()
         finally:
+            self._service.stopping()
             self._stop()
 
     def _step(self) -> None:
@@ -199,6 +206,8 @@ class Agent:
             self._date_readings()
             self._knowing.pass_time(now)
             self._show(now)
+            # By now the store is open, and each line is listened to or tried again and again.
+            self._service.ready()
             if not self._unannounced:
                 self._resumption.keep(self._tap, now)
                 if self._knowing.has_news:
@@ -249,6 +258,7 @@ class Agent:
             store_trouble=self._keeper.trouble,
             known=self._knowing.document(),
         )
+        self._service.say(in_one_line(document))
         try:
             self._now_file.replace(document)
         except OSError as error:

@@ -7,7 +7,7 @@ the `link` message. A value is shown with its age, and one that nobody reported 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ninebot_bms import BMS, BMS2, Snapshot, by_name, status_flags
 from packtap import __version__
@@ -23,7 +23,7 @@ from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import SCHEMA, JsonValue
 
-__all__ = ["Present", "Surroundings", "as_payload"]
+__all__ = ["Present", "Surroundings", "as_payload", "in_one_line"]
 
 #: Registers below this index say what the pack is, not how it is. Source: protocol.md section 5.
 _IDENTITY_END: Final = 0x30
@@ -299,6 +299,22 @@ def _flags(snapshot: Snapshot) -> list[str]:
 def _is_identity(name: str) -> bool:
     row = by_name.get(name)
     return row is not None and row.index < _IDENTITY_END
+
+
+def in_one_line(document: Mapping[str, Any]) -> str:
+    """Return the now-file's document in a line of words, as `systemctl status` shows it."""
+    lines = document["lines"]
+    down = [line["name"] for line in lines if not line["is_up"]]
+    said = [f"{line['name']} is open" for line in lines if line["is_up"]]
+    said += [f"{name} cannot be opened, tried again" for name in down]
+    said.append(document["pack"] or "no pack seen yet")
+    uplink, waiting = document["uplink"], document["outbox"].get("messages")
+    said.append("broker connected" if uplink["connected"] else "no broker")
+    if waiting:
+        said.append(f"{waiting} messages wait")
+    if document["store_trouble"]:
+        said.append("the store takes nothing, readings wait in memory")
+    return ", ".join(said)
 
 
 def as_payload(document: Mapping[str, object]) -> bytes:

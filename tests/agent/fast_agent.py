@@ -8,9 +8,10 @@ Its seconds since boot are the machine's times SPEED: they go on over a restart.
 import sys
 
 from packtap.agent import Agent
-from packtap.cli.agent import start_log, stop_on_signals
+from packtap.cli.agent import stop_on_signals
 from packtap.clock import Clock, boot_ms
 from packtap.config import load_agent
+from packtap.journal import start_log
 
 #: When this machine was started, as its clock has it: some time in 2027.
 EPOCH_MS = 1_800_000_000_000

@@ -139,4 +139,11 @@ def _discard_output() -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"packtap: {line}", file=sys.stderr)
+    # Only in a service: on a terminal nobody looks for priorities.
+    head = ""
+    if "JOURNAL_STREAM" in os.environ:
+        from packtap.journal import LineFormatter, is_journal
+
+        if is_journal(sys.stderr, os.environ):
+            head = LineFormatter.error_head
+    print(f"{head}packtap: {line}", file=sys.stderr)

@@ -1,12 +1,12 @@
 """`packtap agent`: the service on the Pi."""
 
 import argparse
-import logging
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
+
+from packtap.journal import start_log
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,22 +27,14 @@ def run(arguments: argparse.Namespace) -> int:
     from packtap.agent import Agent
     from packtap.clock import Clock
     from packtap.config import load_agent
+    from packtap.notify import Service
 
     start_log(verbose=arguments.verbose)
     path = arguments.config or Path(f"/etc/packtap/agent-{arguments.bus or 'main'}.toml")
     config = load_agent(path)
     stop = stop_on_signals()
-    Agent(config, Clock(config.clock)).run(stop)
+    Agent(config, Clock(config.clock), Service.of_this_process()).run(stop)
     return 0
-
-
-def start_log(*, verbose: bool) -> None:
-    """Send the log to standard error, one event a line; the journal adds its own time."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
 
 
 def stop_on_signals(*more: signal.Signals) -> threading.Event:

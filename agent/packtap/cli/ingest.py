@@ -22,6 +22,7 @@ from packtap.config import (
 from packtap.errors import PacktapError
 from packtap.ingest.loop import Ingest
 from packtap.ingest.service import ingest_of
+from packtap.notify import Service
 
 _CONFIG: Final = Path("/etc/packtap/ingest.toml")
 _WATCH_S: Final = 1.0
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
-    from packtap.cli.agent import start_log
+    from packtap.journal import start_log
 
     start_log(verbose=arguments.verbose)
     if not arguments.verbose:
@@ -71,18 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-    ingest = ingest_of(config)
+    service = Service.of_this_process()
+    ingest = ingest_of(config, service)
     ingest.start()
     try:
-        _watch(ingest, stop, arguments.every if arguments.json else None)
+        _watch(ingest, service, stop, arguments.every if arguments.json else None)
     finally:
+        service.stopping()
         ingest.stop()
         if arguments.json:
             _show(ingest)
     return 0
 
 
-def _watch(ingest: Ingest, stop: "queue.SimpleQueue[int]", every_s: float | None) -> None:
+def _watch(
+    ingest: Ingest, service: Service, stop: "queue.SimpleQueue[int]", every_s: float | None
+) -> None:
     show_at = time.monotonic() + (every_s or 0.0)
     while True:
         try:
@@ -93,6 +98,11 @@ def _watch(ingest: Ingest, stop: "queue.SimpleQueue[int]", every_s: float | None
             return
         if not ingest.running:
             raise PacktapError("ingest has failed, see the log above; messages stay at the broker")
+        stats = ingest.stats()
+        if stats.connected:
+            service.ready()
+        service.say(stats.in_one_line())
+        service.feed()
         if every_s is not None and time.monotonic() >= show_at:
             show_at = time.monotonic() + every_s
             _show(ingest)

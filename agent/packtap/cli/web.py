@@ -42,13 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    from packtap.cli.agent import start_log
+    from packtap.journal import start_log
 
     start_log(verbose=arguments.verbose)
     config = _config(arguments)
+    from packtap.notify import Service
     from packtap.web import serve
 
-    serve(config, lambda address: print(f"The page is at {address}", flush=True))
+    serve(
+        config,
+        lambda address: print(f"The page is at {address}", flush=True),
+        Service.of_this_process(),
+    )
     return 0
 
 

@@ -96,6 +96,7 @@ class Ingest:
         now_ms: this machine's UTC milliseconds.
         synchronised: whether they are known to be right.
         clock_patience_s: how long to wait for that before a device is believed instead.
+        beat: told of every sign of life of the loop.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Ingest:
         *,
         synchronised: Callable[[], bool] = kernel_synchronised,
         clock_patience_s: float = _CLOCK_PATIENCE_S,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._subscription = subscription
         self._sink = sink
@@ -116,6 +118,7 @@ class Ingest:
         self._now_ms = now_ms
         self._synchronised = synchronised
         self._clock_patience_s = clock_patience_s
+        self._beat = beat
         self._doubted_until: float | None = None
         self._stats = Stats()
         self._reported = Stats()
@@ -155,6 +158,7 @@ class Ingest:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
+                self._beat()
                 batch = self._subscription.take(self._limits)
                 if batch:
                     self._settle(batch)
@@ -227,6 +231,7 @@ class Ingest:
         if not batch:
             return
         self._door = _Door.STORE
+        self._beat()
         try:
             self._sink.write(batch)
         except Refused as refused:
@@ -304,6 +309,7 @@ class Ingest:
         self._failures += 1
         deadline = time.monotonic() + pause_s
         while not self._stopping.wait(max(0.0, min(1.0, deadline - time.monotonic()))):
+            self._beat()
             self._report_if_due()
             if time.monotonic() >= deadline:
                 return

@@ -1,19 +1,32 @@
 """Ingest put together from its configuration, checked as far as that is possible at the start."""
 
+from typing import Final
+
 from packtap.config import InfluxConfig, IngestConfig, read_secret
 from packtap.errors import ConfigError
 from packtap.ingest.dead_letter import DeadLetters
 from packtap.ingest.loop import Ingest
 from packtap.ingest.sinks import Sink
 from packtap.ingest.subscription import Limits, Subscription
+from packtap.notify import Service
 
 __all__ = ["ingest_of"]
 
 
-def ingest_of(config: IngestConfig) -> Ingest:
+#: A sign of life of the loop follows within: so long for everything but the store, and so many
+#: times the store's own time-out (its addresses, its answer).
+_TURN_S: Final = 150.0
+_WRITES: Final = 10
+
+
+def ingest_of(config: IngestConfig, service: Service | None = None) -> Ingest:
     """Return an ingest that is ready to start.
 
     Broker and store need not be there yet; files must be usable now.
+
+    Args:
+        config: everything.
+        service: hears whether loop and connection live.
 
     Raises:
         ConfigError: a secret, certificate or store setting cannot be used.
@@ -21,9 +34,13 @@ def ingest_of(config: IngestConfig) -> Ingest:
     """
     letters = DeadLetters(config.dead_letter.path, config.dead_letter.max_bytes)
     letters.check()
-    subscription = Subscription(config.mqtt)
+    service = service or Service()
+    beat = service.beat_of("the loop that stores")
+    write_s = 0.0 if config.influx is None else config.influx.timeout_s
+    within_s = _TURN_S + _WRITES * write_s
+    subscription = Subscription(config.mqtt, service.beat_of("the connection to the broker"))
     limits = Limits(messages=config.batch.max_messages, wait_s=config.batch.wait_s)
-    return Ingest(subscription, _sink(config), letters, limits)
+    return Ingest(subscription, _sink(config), letters, limits, beat=lambda: beat(within_s))
 
 
 def _sink(config: IngestConfig) -> Sink:

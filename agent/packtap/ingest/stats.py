@@ -41,6 +41,12 @@ class Stats:
         """Return the counters by name, for JSON."""
         return asdict(self)
 
+    def in_one_line(self) -> str:
+        """Return how it goes in words, as `systemctl status` shows it."""
+        broker = "subscribed" if self.connected else "no broker, tried again"
+        store = "the store takes messages" if self.store == "ok" else f"waiting: {self.store}"
+        return f"{broker}; {store}"
+
 
 def log_difference(before: Stats, stats: Stats, seconds: float) -> None:
     """Log in one line what happened between two looks, and in a second what was given up.

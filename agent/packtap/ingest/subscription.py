@@ -18,11 +18,12 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -41,6 +42,10 @@ _RECONNECT_S: Final = (1, 10)
 _LEAVE_S: Final = 2.0
 _IDLE_S: Final = 0.5  #: a stop is noticed so soon
 _RESUBSCRIBE_S: Final = 30.0
+#: A sign of life of paho's thread follows within: each second while it is connected; to connect it
+#: waits for names, addresses and a handshake.
+_TURN_BEAT_S: Final = 60.0
+_CONNECT_BEAT_S: Final = 240.0
 
 #: What the broker says -> what it means and what to try.
 _ADVICE: Final = {
@@ -84,11 +89,33 @@ class Delivery:
     payload: bytes
 
 
-class Subscription:
-    """Holds the subscription and hands out deliveries in the order of arrival."""
+class _Client(paho.Client):
+    """A client whose thread can be seen to live: paho calls `loop_misc` at each turn."""
 
-    def __init__(self, settings: SharedMqttConfig) -> None:
+    beat: Callable[[float], None]
+
+    def loop_misc(self) -> MQTTErrorCode:
+        # Before: when the connection has ended, what follows in there is a word of longer patience.
+        self.beat(_TURN_BEAT_S)
+        return super().loop_misc()
+
+
+class Subscription:
+    """Holds the subscription and hands out deliveries in the order of arrival.
+
+    Args:
+        settings: of the broker.
+        beat: told, with every sign of life of paho's thread, within how many seconds the next
+            follows.
+    """
+
+    def __init__(
+        self,
+        settings: SharedMqttConfig,
+        beat: Callable[[float], None] = lambda _within_s: None,
+    ) -> None:
         self._settings = settings
+        self._beat = beat
         self._where = f"broker {settings.host}:{settings.port}"
         self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -198,6 +225,7 @@ class Subscription:
         self._subscribe_at = time.monotonic() + _RESUBSCRIBE_S
 
     def _on_connect_fail(self, _client: paho.Client, _userdata: object) -> None:
+        self._beat(_CONNECT_BEAT_S)
         # paho calls this while it handles the exception, and does not hand it over.
         cause = sys.exc_info()[1]
         self._complain(f"cannot be reached: {cause}", "")
@@ -210,6 +238,7 @@ class Subscription:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        self._beat(_CONNECT_BEAT_S)
         self._renew()
         self._connected = False
         self._subscribe_at = None
@@ -235,12 +264,13 @@ class Subscription:
 
     def _make_client(self) -> paho.Client:
         settings = self._settings
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             protocol=paho.MQTTv5,
             manual_ack=True,
         )
+        client.beat = self._beat
         client.connect_timeout = _CONNECT_TIMEOUT_S
         if settings.username is not None:
             file = settings.password_file
@@ -248,6 +278,7 @@ class Subscription:
         if settings.tls is not None:
             client.tls_set_context(_tls(settings.tls))
         client.reconnect_delay_set(*_RECONNECT_S)
+        client.on_pre_connect = lambda _client, _userdata: self._beat(_CONNECT_BEAT_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

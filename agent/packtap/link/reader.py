@@ -24,6 +24,10 @@ _log = logging.getLogger("packtap.link")
 _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 5.0
 _STOP_S: Final = 1.0
+#: A sign of life follows within: a read takes 20 ms, a port of a hub that resets some seconds, a
+#: name that no server knows up to two minutes.
+_READ_BEAT_S: Final = 20.0
+_OPEN_BEAT_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class LineReader(threading.Thread):
         inbox: shared by the lines of a bus.
         clock: gives boot time in seconds.
         transmit: allow read requests to be sent.
+        beat: told, with every sign of life of the thread, within how many seconds the next follows.
     """
 
     def __init__(
@@ -118,10 +123,12 @@ class LineReader(threading.Thread):
         *,
         clock: Callable[[], float],
         transmit: bool = False,
+        beat: Callable[[float], None] = lambda _within_s: None,
     ) -> None:
         super().__init__(name=f"link-{name}", daemon=True)
         self._inbox = inbox
         self._clock = clock
+        self._beat = beat
         self._stopping = threading.Event()
         self._line = SerialLine(name, port, baud, transmit=transmit, wait=self._stopping.wait)
         #: Held while a request goes out and while the port is closed: never both.
@@ -133,12 +140,15 @@ class LineReader(threading.Thread):
         patience_s = _FIRST_RETRY_S
         while not self._stopping.is_set():
             try:
+                self._beat(_OPEN_BEAT_S)
                 self._open()
                 while not self._stopping.is_set():
+                    self._beat(_READ_BEAT_S)
                     if data := self._line.read():
                         self._inbox.put(Received(self._line.name, self._clock(), data))
                         patience_s = _FIRST_RETRY_S
             except LinkError as error:
+                self._beat(_OPEN_BEAT_S)
                 self._close()
                 self._note_down(str(error))
                 self._stopping.wait(patience_s)

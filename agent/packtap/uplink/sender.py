@@ -36,6 +36,10 @@ _BACKOFF_S: Final = (1.0, 30.0)
 #: A connection that lived so long was a good one: the next back-off starts small again.
 _GOOD_S: Final = 10.0
 _FAREWELL_S: Final = 1.0
+#: A sign of life follows within: a turn of the loop waits for the store at most (half a minute, if
+#: somebody holds it), a connection for names, addresses and the broker's first word.
+_TURN_BEAT_S: Final = 90.0
+_CONNECT_BEAT_S: Final = 240.0
 
 _NOBODY: Final = 0x10
 _FAILURE: Final = 0x80
@@ -79,6 +83,7 @@ class Uplink:
         settle_s: how long a connection must outlive an acknowledgement.
         backoff_s: shortest and longest pause between two attempts to connect.
         no_answer_s: a connection that leaves a message unanswered so long is given up.
+        beat: told, with every sign of life of the thread, within how many seconds the next follows.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class Uplink:
         settle_s: float = 3.0,
         backoff_s: tuple[float, float] = _BACKOFF_S,
         no_answer_s: float = _NO_ANSWER_S,
+        beat: Callable[[float], None] = lambda _within_s: None,
     ) -> None:
         self._mqtt = mqtt
         self._names = (site, agent, bus)
@@ -101,6 +107,7 @@ class Uplink:
         self._utc_ms = utc_ms
         self._backoff_s = backoff_s
         self._no_answer_s = no_answer_s
+        self._beat = beat
         self._window = Window(mqtt.window, settle_s)
         self._stats = UplinkStats()
         self._outbox = OutboxAccess(store_path)
@@ -165,6 +172,7 @@ class Uplink:
         pause_s = self._backoff_s[0]
         while not self._stopped.is_set():
             started = time.monotonic()
+            self._beat(_CONNECT_BEAT_S)
             status = self._topic("status")
             connection = Connection(
                 self._mqtt, "-".join(self._names[1:]), (status, self._status("offline"))
@@ -204,6 +212,7 @@ class Uplink:
         connection.publish(self._topic("status"), self._status("online"), retain=True)
         while True:
             now = time.monotonic()
+            self._beat(_TURN_BEAT_S)
             self._publish_retained(connection)
             is_empty = self._fill(connection, now)
             self._remove(connection, now)

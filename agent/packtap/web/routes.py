@@ -16,8 +16,6 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any, Final, TypeVar
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -34,6 +32,7 @@ from packtap.web.downloads import Downloads
 from packtap.web.guard import Guard, known_hosts
 from packtap.web.missing import MissingError
 from packtap.web.sources import Sources
+from packtap.web.threads import Threads
 
 __all__ = ["MAX_POINTS", "make_app"]
 
@@ -43,7 +42,6 @@ MAX_POINTS: Final = 2000
 _POLL_S: Final = 0.4
 _BEAT_S: Final = 3.0
 _MAX_STREAMS: Final = 40
-_THREADS: Final = 4
 _YEAR_MS: Final = 366 * 86_400_000
 _TYPES: Final = {
     "html": "text/html; charset=utf-8",
@@ -60,6 +58,7 @@ def make_app(
     token: str | None,
     stopping: Callable[[], bool] = lambda: False,
     sources: Sources | None = None,
+    threads: Threads | None = None,
 ) -> Guard:
     """Return the page as an ASGI application.
 
@@ -68,8 +67,9 @@ def make_app(
         token: what a visitor must give; None: nothing.
         stopping: turns true when streams are to end.
         sources: in place of those of the configuration.
+        threads: in which files are read.
     """
-    page = _Page(sources or Sources(config), stopping)
+    page = _Page(sources or Sources(config), stopping, threads or Threads())
     routes = [
         Route("/", page.index),
         Route("/api/packs", page.packs),
@@ -92,13 +92,13 @@ def make_app(
 
 
 class _Page:
-    def __init__(self, sources: Sources, stopping: Callable[[], bool]) -> None:
+    def __init__(self, sources: Sources, stopping: Callable[[], bool], threads: Threads) -> None:
         self._sources = sources
         self._stopping = stopping
         self._files = _static_files()
         self._version = _version_of(self._files)
         self._streams = 0
-        self._limiter: CapacityLimiter | None = None
+        self._threads = threads
         self.downloads = Downloads(sources, self._in_thread, stopping)
 
     async def index(self, request: Request) -> Response:
@@ -181,9 +181,7 @@ class _Page:
             self._streams -= 1
 
     async def _in_thread(self, ask: Callable[[], T]) -> T:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(_THREADS)
-        return await anyio.to_thread.run_sync(ask, limiter=self._limiter)
+        return await self._threads.run(ask)
 
 
 async def _no_answer(request: Request, error: Exception) -> Response:

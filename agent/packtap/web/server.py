@@ -1,5 +1,6 @@
 """The page as a process: binds its port, says where it is, ends within seconds of a signal."""
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -13,8 +14,10 @@ import uvicorn
 
 from packtap.config import WebConfig
 from packtap.errors import PacktapError
+from packtap.notify import Service
 from packtap.web.guard import read_token
 from packtap.web.routes import make_app
+from packtap.web.threads import Threads
 
 __all__ = ["serve"]
 
@@ -22,14 +25,19 @@ _log = logging.getLogger(__name__)
 
 #: How long answers under way may take once a signal has come.
 _GRACE_S: Final = 3
+#: A question waits for others before it: at most a hundred, in four threads.
+_THREADS_BEAT_S: Final = 120.0
 
 
-def serve(config: WebConfig, announce: Callable[[str], None]) -> None:
+def serve(
+    config: WebConfig, announce: Callable[[str], None], service: Service | None = None
+) -> None:
     """Serve the page until SIGTERM or SIGINT.
 
     Args:
         config: everything.
         announce: told the address once browsers can reach it.
+        service: told that the page is served, and that it goes on.
 
     Raises:
         ConfigError: the token cannot be used.
@@ -41,7 +49,8 @@ def serve(config: WebConfig, announce: Callable[[str], None]) -> None:
         token = read_token(config.token_file, Path(folder) if folder else None)
     bound = _bind(config.bind, config.port)
     server: _Server
-    app = make_app(config, token, lambda: server.should_exit)
+    life = _Life(service or Service())
+    app = make_app(config, token, lambda: server.should_exit, threads=life.threads)
     server = _Server(
         uvicorn.Config(
             app,
@@ -55,8 +64,11 @@ def serve(config: WebConfig, announce: Callable[[str], None]) -> None:
             limit_concurrency=100,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=_GRACE_S,
+            callback_notify=life.go_on,
+            timeout_notify=1,
         ),
-        lambda: announce(_address(config)),
+        lambda: life.begin(_address(config), announce),
+        life.end,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # uvicorn raises the signal again when it has ended; the process is to end with code 0.
@@ -67,14 +79,49 @@ def serve(config: WebConfig, announce: Callable[[str], None]) -> None:
     _log.info("stopped")
 
 
+class _Life:
+    """Says that the page works: its loop turns, and its threads still take questions."""
+
+    def __init__(self, service: Service) -> None:
+        self.threads = Threads()
+        self._service = service
+        self._beat = service.beat_of("the threads that read stores")
+        self._asked: asyncio.Task[None] | None = None
+
+    def begin(self, address: str, announce: Callable[[str], None]) -> None:
+        announce(address)
+        self._beat(_THREADS_BEAT_S)
+        self._service.ready()
+        self._service.say(f"the page is at {address}")
+
+    async def go_on(self) -> None:
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+        self._service.feed()
+
+    def end(self) -> None:
+        self._service.stopping()
+
+    async def _ask(self) -> None:
+        await self.threads.run(lambda: None)
+        self._beat(_THREADS_BEAT_S)
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[], object], ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._tell = started
+        self._tell_end = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tell_end()
+        await super().shutdown(sockets)
 
 
 def _bind(address: str, port: int) -> socket.socket:
