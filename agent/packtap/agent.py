@@ -219,7 +219,8 @@ class Agent:
             if self._due["link"]:
                 counters = self._present.counters(now, self._clock.utc_offset_ms(), self._around())
                 moment = (round(now * 1000),)
-                self._keeper.add("link", self._tap.pack, moment, {"counters": counters})
+                body = {"counters": counters, "gaps": self._lost_runs()}
+                self._keeper.add("link", self._tap.pack, moment, body)
             self._due["link"] = now + _LINK_EVERY_S
 
     def _flush(self) -> None:
@@ -277,9 +278,17 @@ class Agent:
     def _outbox(self) -> Outbox | None:
         try:
             self._present.lost = self._keeper.store.lost()
-            return self._keeper.store.depth()
+            self._present.hours_left = self._keeper.hours_left(self._clock.boot_s())
+            return self._keeper.store.depth(self._clock.boot_id)
         except StoreError:
             return None
+
+    def _lost_runs(self) -> list[tuple[int, int, int, int | None]]:
+        try:
+            runs = self._keeper.store.lost_runs()
+        except StoreError:
+            return []
+        return [(run.first, run.last, run.samples, run.from_ms) for run in runs]
 
     def _publish_state(self, now: float) -> None:
         offset_ms = self._clock.utc_offset_ms()

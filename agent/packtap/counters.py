@@ -37,7 +37,10 @@ class Counters:
         outbox_messages: messages that wait to be sent.
         outbox_bytes: their bodies.
         outbox_undated: messages among them that wait for a known clock.
+        outbox_first_seq: lowest number that waits to be sent; the next to be given if none does.
         outbox_oldest_s: age of the oldest dated one, seconds; 0 if none waits.
+        outbox_stranded: undated ones of earlier boots, whose clock was never known.
+        buffer_hours_left: how long messages still fit if none is delivered; not sent while unknown.
         disk_free_bytes: room on the store's disk.
         host_load_pct: work that waited in the last minute, 100 = all processors busy.
         host_temperature_c: of the processor.
@@ -63,7 +66,10 @@ class Counters:
     outbox_messages: int | None = None
     outbox_bytes: int | None = None
     outbox_undated: int | None = None
+    outbox_first_seq: int | None = None
     outbox_oldest_s: int | None = None
+    outbox_stranded: int | None = None
+    buffer_hours_left: int | None = None
     disk_free_bytes: int | None = None
     host_load_pct: int | None = None
     host_temperature_c: int | None = None

@@ -24,6 +24,7 @@ _RETRY_STORE_S: Final = 1.0
 #: Messages kept in memory while the store cannot be written: batches of two hours by default.
 _MAX_UNSAVED: Final = 800
 _MAX_BATCH: Final = 5000
+_ROOM_EVERY_S: Final = 60.0
 
 
 class Keeper:
@@ -57,6 +58,8 @@ class Keeper:
         self._remembered: dict[str, KeptMemory] = {}
         self._retry_at = 0.0
         self._dated: int | None = None
+        self._room_due = 0.0
+        self._hours_left: float | None = None
         self.dropped = 0
         self.trouble: str | None = None
 
@@ -186,6 +189,19 @@ class Keeper:
         self._unsaved[:] = [draft.dated(offset_ms) for draft in self._unsaved]
         self._dated = offset_ms
         return dated
+
+    def hours_left(self, now: float) -> float | None:
+        """Return for how long messages fit if none is delivered; None: unknown.
+
+        Looked up once a minute: it counts what is there.
+
+        Raises:
+            StoreError: the store does not say.
+        """
+        if now >= self._room_due:
+            self._room_due = now + _ROOM_EVERY_S
+            self._hours_left = self._store.hours_left(self._config.store.max_bytes)
+        return self._hours_left
 
     def close(self) -> None:
         """Let go of the store; say what could not be saved."""

@@ -1,6 +1,8 @@
 """Message -> points, and point -> line protocol, floor 2: what stands in the time-series store.
 
 Measurements `pack`, `cell`, `event`, `diagnosis` and `link`; tags `site agent bus pack` everywhere.
+Beside them the proof that nothing is missing (`delivery_lines`): one point a message in `delivery`
+(its `seq`; tag `store`: who numbers), and one in `gap` for each run that an agent has dropped.
 A field's name is its row's name, and its type is fixed by its row for ever: a store refuses a field
 that was a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
 
@@ -42,6 +44,7 @@ __all__ = [
     "FieldType",
     "FieldValue",
     "Point",
+    "delivery_lines",
     "line_protocol",
     "points_of",
     "wrong_counter",
@@ -116,6 +119,8 @@ FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
         },
         "diagnosis": {"probability": FieldType.FLOAT},
         "link": dict.fromkeys(COUNTERS, FieldType.INTEGER),
+        "delivery": {"seq": FieldType.INTEGER, "settled_seq": FieldType.INTEGER},
+        "gap": dict.fromkeys(("first_seq", "last_seq", "samples"), FieldType.INTEGER),
     }
 )
 
@@ -125,7 +130,7 @@ class Point:
     """One line of the store.
 
     Attributes:
-        measurement: `pack`, `cell`, `event`, `diagnosis` or `link`.
+        measurement: `pack`, `cell`, `event`, `diagnosis`, `link`, `delivery` or `gap`.
         tags: name -> text, sorted by name, none empty.
         fields: name -> value of the field's type, at least one.
         t_ms: UTC milliseconds.
@@ -198,6 +203,31 @@ def line_protocol(point: Point) -> str:
     tags = "".join(f",{name}={_tag(text)}" for name, text in point.tags.items())
     fields = ",".join(f"{name}={_literal(value)}" for name, value in point.fields.items())
     return f"{point.measurement}{tags} {fields} {point.t_ms}"
+
+
+def delivery_lines(topic: Topic, message: QueuedMessage) -> list[str]:
+    """Return what is to be written once the message's points are stored: lines with nanoseconds.
+
+    Messages of one store share times (events of one moment), and points of one series and time
+    overwrite each other. So the last six digits of the time are those of the number: whole
+    milliseconds from left to right, then the number modulo a million.
+    """
+    tags = _sorted({
+        "agent": topic.agent, "bus": topic.bus, "pack": message.pack, "site": topic.site,
+        "store": message.store,
+    })  # fmt: skip
+    fields: dict[str, FieldValue] = {"seq": message.seq}
+    gaps: list[Point] = []
+    if isinstance(message, LinkMessage):
+        if (settled := message.counters.get("outbox_first_seq")) is not None:
+            fields["settled_seq"] = int(settled)
+        for first, last, samples, from_ms in message.gaps:
+            run: dict[str, FieldValue] = {"first_seq": first, "last_seq": last, "samples": samples}
+            # The same point however often it is told, and however long it grows.
+            gaps.append(Point("gap", tags, run, message.t[0] if from_ms is None else from_ms))
+    numbered = [(Point("delivery", tags, fields, message.t[-1]), message.seq)]
+    numbered += [(point, int(point.fields["first_seq"])) for point in gaps]
+    return [f"{line_protocol(point)}{number % 1_000_000:06d}" for point, number in numbered]
 
 
 def _readings(origin: Mapping[str, str], message: ReadingsMessage) -> Converted:

@@ -67,6 +67,7 @@ class Present:
     Attributes:
         readings: snapshots taken.
         dropped: readings that left the memory unsaved, while the store took none.
+        hours_left: how long messages still fit if none is delivered; None: not known.
         lost: messages, and samples in them, that the store dropped undelivered since it began.
     """
 
@@ -84,6 +85,7 @@ class Present:
         self._complained: set[str] = set()
         self.readings = 0
         self.dropped = 0
+        self.hours_left: float | None = None
         self.lost = (0, 0)
 
     def line_changed(self, item: LinkUp | LinkDown) -> None:
@@ -144,7 +146,10 @@ class Present:
             outbox_messages=None if outbox is None else outbox.count,
             outbox_bytes=None if outbox is None else outbox.bytes,
             outbox_undated=None if outbox is None else outbox.undated,
+            outbox_first_seq=None if outbox is None else outbox.first_seq,
             outbox_oldest_s=_oldest_s(outbox, now, utc_offset_ms),
+            outbox_stranded=None if outbox is None else outbox.stranded,
+            buffer_hours_left=None if self.hours_left is None else int(self.hours_left),
             disk_free_bytes=host.disk_free_bytes,
             host_load_pct=host.load_pct,
             host_temperature_c=host.temperature_c,
@@ -206,6 +211,7 @@ class Present:
             "counters": self.counters(now, utc_offset_ms, around),
             "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
             "outbox": {} if outbox is None else outbox.as_document(),
+            "buffer_hours_left": None if self.hours_left is None else round(self.hours_left, 1),
             "store_trouble": store_trouble,
             "bus_trouble": around.bus.trouble,
             **known,

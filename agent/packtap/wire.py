@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Final
 
 __all__ = [
+    "ADDED",
     "QUEUED_KINDS",
     "RETAINED_KINDS",
     "SCHEMA",
@@ -41,6 +42,8 @@ SCHEMA: Final = 1
 TOPIC_ROOT: Final = "packtap/v1"
 QUEUED_KINDS: Final = frozenset({"readings", "event", "health", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state", "diagnosis"})
+#: Fields that came later: one that says nothing is left out, as before there was one.
+ADDED: Final = frozenset({"gaps"})
 #: Published on trial only: stored by nobody.
 TRIAL_KIND: Final = "doctor"
 #: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
@@ -121,7 +124,12 @@ class EventMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkMessage:
-    """Counters of tap, outbox and host since the agent started; `t` has length 1."""
+    """Counters of tap, outbox and host since the agent started; `t` has length 1.
+
+    Attributes:
+        gaps: runs of numbers that the agent has dropped undelivered, the newest ones: first and
+            last `seq`, samples in them, UTC milliseconds of the first sample (None: never dated).
+    """
 
     v: int = SCHEMA
     agent: str
@@ -132,6 +140,7 @@ class LinkMessage:
     boot: str
     t: list[int]
     counters: dict[str, int | float] = field(default_factory=dict)
+    gaps: list[tuple[int, int, int, int | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +177,7 @@ def encode(message: QueuedMessage) -> bytes:
     if not is_dataclass(message):
         raise TypeError(f"not a message: {message!r}")
     body = {item.name: getattr(message, item.name) for item in fields(message)}
-    return _dump(body)
+    return _dump({name: value for name, value in body.items() if name not in ADDED or value})
 
 
 def _dump(body: dict[str, object] | Sequence[object]) -> bytes:

@@ -167,10 +167,13 @@ def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
     around = Surroundings(
         Listening(("bms",)),
         UplinkStats(),
-        outbox=Outbox(count=3, bytes=900, oldest_ms=UTC + 40_000, undated=1),
+        outbox=Outbox(count=3, bytes=900, oldest_ms=UTC + 40_000, undated=1, first_seq=7),
         host=HostFigures(disk_free_bytes=10**10, load_pct=40, temperature_c=51),
     )
-    sent = present_of().counters(100.4, UTC, around)
+    present = present_of()
+    present.hours_left = 12.7
+    sent = present.counters(100.4, UTC, around)
+    assert (sent["outbox_first_seq"], sent["buffer_hours_left"]) == (7, 12)
     assert sent.keys() == FIELDS["link"].keys()
     assert sent["outbox_oldest_s"] == 60
     assert (sent["clock_known"], sent["uptime_s"]) == (1, 100)
@@ -188,7 +191,10 @@ def test_what_outbox_and_host_do_not_say_is_absent_not_zero() -> None:
         "outbox_messages",
         "outbox_bytes",
         "outbox_undated",
+        "outbox_first_seq",
         "outbox_oldest_s",
+        "outbox_stranded",
+        "buffer_hours_left",
         "disk_free_bytes",
         "host_load_pct",
         "host_temperature_c",

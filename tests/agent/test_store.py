@@ -119,10 +119,14 @@ def test_depth_says_how_much_waits_and_since_when(store: Store) -> None:
         "bytes": 0,
         "oldest_ms": None,
         "undated": 0,
+        "first_seq": 1,
+        "stranded": 0,
     }
     store.commit([readings(5, offset=None), readings(9), readings(12)])
     depth = store.depth()
     assert (depth.count, depth.undated, depth.oldest_ms) == (3, 1, UTC + 9)
+    assert (depth.first_seq, depth.stranded) == (1, 0)
+    assert (store.depth("boot-a").stranded, store.depth("boot-b").stranded) == (0, 1)
     assert depth.bytes == 3 * len('{"columns":{"voltage_v":[0.005]}}')
 
 

@@ -196,7 +196,9 @@ def test_an_older_store_gets_its_rollups_when_it_is_converted(path: Path) -> Non
         expected = _rollups(store)
     with sqlite3.connect(path) as conn:
         conn.execute("DROP TABLE rollup")
-        conn.execute("DROP TABLE pack_memory")
+        for table in ("pack_memory", "arrived", "told_gap"):
+            conn.execute(f"DROP TABLE {table}")
+        conn.execute("ALTER TABLE source DROP COLUMN settled_seq")
         conn.execute("PRAGMA user_version = 2")
     conn.close()
     with Store.open(path, BOUND) as store:

@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
     "decode": "bytes to frames and register values",
     "replay": "a capture through the same analysis as live: events and a diagnosis",
     "record": "what the wires say, into a capture file (listens only)",
+    "gaps": "proof that no message is missing, or the name of the gap",
     "capture": "redact a recording: a copy without serial numbers, to share",
     "simulate": "a simulated scooter with chosen faults, on pseudo-terminals or as a capture",
     "registers": "the table of BMS registers",

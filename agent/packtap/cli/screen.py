@@ -18,6 +18,8 @@ from ninebot_bms import fault_flags
 __all__ = ["render"]
 
 _OLD_S: Final = 5.0
+#: A backlog older than this is worth a word.
+_OLD_BACKLOG_S = 120
 _WIDTH: Final = 80
 _BAR: Final = 22
 _LOW_MV, _HIGH_MV = 2500, 4300
@@ -170,12 +172,12 @@ def _known(now: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _plumbing(now: Mapping[str, Any]) -> list[RenderableType]:
-    counters, outbox = now["counters"], now["outbox"]
+    counters = now["counters"]
     rejects = sum(n for name, n in counters.items() if name.startswith("rejects_"))
     uplink = now["uplink"]
     text = (
         f"frames {counters['frames']}, refused {rejects}, unanswered {counters['unanswered']}; "
-        f"readings {counters['readings']}; outbox {outbox.get('count', '?')}; "
+        f"readings {counters['readings']}; outbox {_outbox(now)}; "
         f"broker {'connected' if uplink['connected'] else 'not connected'}"
     )
     shown: list[RenderableType] = [_one_line(text, "dim")]
@@ -186,11 +188,27 @@ def _plumbing(now: Mapping[str, Any]) -> list[RenderableType]:
     return shown + [_one_line(text, "bold red") for text in _losses(counters)]
 
 
+def _outbox(now: Mapping[str, Any]) -> str:
+    """Say what waits, how old it is, and for how long there is room."""
+    words = [str(now["outbox"].get("count", "?"))]
+    oldest, left = now["counters"].get("outbox_oldest_s"), now.get("buffer_hours_left")
+    if oldest is not None and oldest > _OLD_BACKLOG_S:
+        words.append(f"oldest {_age(oldest)}")
+    if left is not None:
+        words.append(f"room for {left:.0f} h")
+    return words[0] if len(words) == 1 else f"{words[0]} ({', '.join(words[1:])})"
+
+
 def _losses(counters: Mapping[str, int]) -> Iterator[str]:
     if counters.get("gap_messages"):
         yield (
             f"LOST: {counters['gap_samples']} readings in {counters['gap_messages']} messages: "
             "the store was full before they were sent"
+        )
+    if counters.get("outbox_stranded"):
+        yield (
+            f"UNDATED: {counters['outbox_stranded']} messages of an earlier boot, whose clock was "
+            "never known: see packtap undated"
         )
     if counters.get("readings_dropped"):
         yield f"LOST: {counters['readings_dropped']} readings, while the store took none"

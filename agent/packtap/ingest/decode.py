@@ -41,6 +41,7 @@ MAX_TEXT: Final = 256  #: characters of a name or value
 MAX_SENTENCE: Final = 2000  #: characters of the sentence of an event
 MAX_CELLS: Final = 16
 MAX_CAUSES: Final = 32
+MAX_GAPS: Final = 64  #: runs that one `link` message tells of
 MAX_INTEGER: Final = 2**63 - 1  #: what the stores can hold
 
 EARLIEST_MS: Final = 1_577_836_800_000  #: 2020-01-01: before it no packtap existed
@@ -104,6 +105,7 @@ def decode(
         _check_health(message)
     else:
         _check_counters(message)
+        _check_gaps(message)
     _check_clock(message.t[-1], now_ms, synchronised)
     return Decoded(names, message)
 
@@ -260,6 +262,16 @@ def _wrong_health(row: str, value: HealthValue) -> str | None:
     if any(not math.isfinite(number) or abs(number) > MAX_INTEGER for number in numbers):
         return "is beyond 64 bits"
     return wrong_health(row, value)
+
+
+def _check_gaps(message: LinkMessage) -> None:
+    if len(message.gaps) > MAX_GAPS:
+        raise Refused(f"{len(message.gaps)} gaps, at most {MAX_GAPS} are told at once")
+    for first, last, samples, from_ms in message.gaps:
+        if not (1 <= first <= last <= MAX_INTEGER and 0 <= samples <= MAX_INTEGER):
+            raise Refused("a gap is not a run of numbers from 1 on")
+        if from_ms is not None and not EARLIEST_MS <= from_ms <= LATEST_MS:
+            raise Refused("a gap does not begin between 2020 and 2100")
 
 
 def _check_counters(message: LinkMessage) -> None:

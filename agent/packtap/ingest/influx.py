@@ -25,7 +25,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, TooLarge
-from packtap.points import line_protocol, points_of
+from packtap.points import delivery_lines, line_protocol, points_of
 
 __all__ = ["InfluxSink", "InfluxTarget"]
 
@@ -36,6 +36,7 @@ _MAX_UNKNOWN: Final = 200  #: names; a hostile device must not fill the memory o
 
 #: The client calls it WritePrecision and gives its members the type str.
 _PRECISION: Final = cast("WritePrecision", WritePrecision.MS)
+_PROOF_PRECISION: Final = cast("WritePrecision", WritePrecision.NS)
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,12 @@ class InfluxSink:
             TooLarge: the body is too large for the store.
             KeptForLater: the store cannot be reached, or will not take anything now.
         """
-        body = "\n".join(self._lines(batch))
+        self._send("\n".join(self._lines(batch)), _PRECISION)
+        # Only now: what stands here has been stored.
+        proof = [line for item in batch for line in delivery_lines(item.topic, item.message)]
+        self._send("\n".join(proof), _PROOF_PRECISION)
+
+    def _send(self, body: str, precision: WritePrecision) -> None:
         if not body:
             return
         try:
@@ -111,7 +117,7 @@ class InfluxSink:
                 bucket=self._target.bucket,
                 org=self._target.org,
                 record=body,
-                write_precision=_PRECISION,
+                write_precision=precision,
             )
         except ApiException as exc:
             raise self._answer(exc) from exc

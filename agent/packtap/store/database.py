@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from packtap.ledger import Ledger, LostRun
 from packtap.model import Event, EventState, Severity, Value
-from packtap.store import dating, history, memories, overview
+from packtap.store import dating, history, ledger, memories, overview
 from packtap.store.entering import Row, enqueue, insert_received
 from packtap.store.file import open_for_reading, open_for_writing, store_error
 from packtap.store.hold import Hold
@@ -166,10 +167,14 @@ class Store:
         with self._writing() as conn:
             conn.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
-    def depth(self) -> Outbox:
-        """Return how much waits for delivery."""
+    def depth(self, boot: str | None = None) -> Outbox:
+        """Return how much waits for delivery.
+
+        Args:
+            boot: id of the boot that goes on; without it nothing counts as stranded.
+        """
         with self._reading() as conn:
-            return history.depth(conn)
+            return history.depth(conn, boot)
 
     # Receiving: the embedded ingest.
 
@@ -316,6 +321,16 @@ class Store:
         """Return the UTC milliseconds of the newest dated reading of other boots."""
         with self._reading() as conn:
             return history.newest_ms(conn, other_than_boot)
+
+    def ledgers(self) -> list[Ledger]:
+        """Return what this file knows of the numbers of each agent's store."""
+        with self._reading() as conn:
+            return list(ledger.ledgers(conn, self.store_id))
+
+    def lost_runs(self) -> list[LostRun]:
+        """Return the newest runs of numbers that the size bound dropped, whatever they were."""
+        with self._reading() as conn:
+            return ledger.lost_runs(conn)
 
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""

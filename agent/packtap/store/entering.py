@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from packtap.store import dating
+from packtap.store.ledger import note_arrival, note_told
 from packtap.store.recording import branch_for, insert_message, origin_of, record_event
 from packtap.store.records import Draft, Message, body_of, dump, kind_of
 from packtap.store.rollup import Summary, bytes_of, keep, roll_up
-from packtap.wire import Topic
+from packtap.wire import LinkMessage, Topic
 
 __all__ = ["Row", "enqueue", "insert_received"]
 
@@ -98,6 +99,9 @@ def insert_received(
         conn, origin, seq=message.seq, kind=kind, t=message.t, times=row.times, body=row.body
     )
     keep(conn, origin.id, row.rollups)
+    note_arrival(conn, origin.source, message.seq)
+    if isinstance(message, LinkMessage):
+        note_told(conn, origin.source, message)
     if kind == "event":
         record_event(conn, topic.agent, origin, message.t[0], body_of(message))
     return branch

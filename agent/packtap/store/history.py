@@ -185,18 +185,30 @@ def lost(conn: sqlite3.Connection) -> tuple[int, int]:
     return int(messages), int(samples)
 
 
-def depth(conn: sqlite3.Connection) -> Outbox:
-    """Return how much waits for delivery."""
-    count, size, undated = conn.execute(
+def depth(conn: sqlite3.Connection, boot: str | None) -> Outbox:
+    """Return how much waits for delivery; `boot`: the one that goes on."""
+    count, size, undated, stranded = conn.execute(
         "SELECT coalesce(sum(waiting), 0), coalesce(sum(waiting_bytes), 0), "
-        "coalesce(sum(waiting) FILTER (WHERE utc_offset_ms IS NULL), 0) FROM origin"
+        "coalesce(sum(waiting) FILTER (WHERE utc_offset_ms IS NULL), 0), "
+        "coalesce(sum(waiting) FILTER (WHERE utc_offset_ms IS NULL AND boot != ?), 0) FROM origin",
+        (boot,),
     ).fetchone()
     oldest = conn.execute(
         "SELECT m.t_first + o.utc_offset_ms FROM outbox b JOIN origin o ON o.id = b.origin "
         "JOIN message m ON m.id = b.message "
         "WHERE o.utc_offset_ms IS NOT NULL ORDER BY b.seq LIMIT 1"
     ).fetchone()
-    return Outbox(count=count, bytes=size, oldest_ms=oldest[0] if oldest else None, undated=undated)
+    first = conn.execute(
+        "SELECT coalesce(min(seq), (SELECT value + 1 FROM meta WHERE key = 'last_seq')) FROM outbox"
+    ).fetchone()[0]
+    return Outbox(
+        count=count,
+        bytes=size,
+        oldest_ms=oldest[0] if oldest else None,
+        undated=undated,
+        first_seq=first,
+        stranded=stranded,
+    )
 
 
 def _row(columns: dict[str, list[Any]], index: int) -> dict[str, Value]:

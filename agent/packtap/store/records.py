@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from packtap.model import Value
 from packtap.wire import (
+    ADDED,
     SCHEMA,
     EventMessage,
     HealthMessage,
@@ -117,12 +118,16 @@ class Outbox:
         bytes: their bodies.
         oldest_ms: first sample time of the oldest dated one, UTC milliseconds.
         undated: messages that wait for a known clock.
+        first_seq: lowest number that waits; the next to be given if nothing does.
+        stranded: undated ones of boots that are over; nothing will date them by itself.
     """
 
     count: int
     bytes: int
     oldest_ms: int | None
     undated: int
+    first_seq: int | None = None
+    stranded: int = 0
 
     def as_document(self) -> dict[str, object]:
         """Return it as JSON keys and values."""
@@ -241,7 +246,8 @@ def kind_of(message: Message) -> str:
 
 def body_of(message: Message) -> dict[str, Any]:
     """Return the message's own fields, without the envelope."""
-    return {name: getattr(message, name) for name in _BODY_FIELDS[kind_of(message)]}
+    body = {name: getattr(message, name) for name in _BODY_FIELDS[kind_of(message)]}
+    return {name: value for name, value in body.items() if name not in ADDED or value}
 
 
 def dump(value: Mapping[str, Any] | Sequence[int]) -> str:

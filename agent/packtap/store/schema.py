@@ -17,6 +17,8 @@ So dating the readings of days is an update of one small row, not a rewrite of e
     event    one row an event with both its ends
     rollup   minutes and half-hours of the readings, for plots (module `rollup`)
     pack_memory   what is remembered of each pack, the packs seen last
+    arrived  at ingest: runs of seq that have come, whether their messages are still kept or not
+    told_gap at ingest: runs of seq that the agent says it has dropped undelivered
     gap      runs of seq that the size bound removed undelivered
 """
 
@@ -26,6 +28,7 @@ from typing import Final
 from uuid import uuid4
 
 from packtap.errors import StoreError
+from packtap.store.ledger import arrived_before
 from packtap.store.rollup import roll_up_all
 
 __all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate", "require_current", "stored_version"]
@@ -133,11 +136,30 @@ CREATE TABLE pack_memory (
 CREATE INDEX pack_memory_by_saved ON pack_memory (saved);
 """
 
+#: `source.settled_seq`: below it nothing waited any more, as the agent told last.
+_FIFTH: Final = """
+CREATE TABLE arrived (
+    source INTEGER NOT NULL REFERENCES source,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    PRIMARY KEY (source, first_seq)
+) WITHOUT ROWID;
+CREATE TABLE told_gap (
+    source INTEGER NOT NULL REFERENCES source,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    samples INTEGER NOT NULL, from_ms INTEGER,
+    PRIMARY KEY (source, first_seq)
+) WITHOUT ROWID;
+ALTER TABLE source ADD COLUMN settled_seq INTEGER;
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 #: What SQL alone cannot do, after the script that leads to this version.
-_FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {3: roll_up_all}
+_FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {
+    3: roll_up_all,
+    5: arrived_before,
+}
 
 
 def migrate(conn: sqlite3.Connection, path: str) -> None:
