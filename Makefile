@@ -40,6 +40,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_path.py
 	$(BIN)/python tests/bench/bench_checks.py
 	$(BIN)/python tests/bench/bench_web.py
+	$(BIN)/python tests/bench/bench_page.py
 
 score: $(VENV)/.dev
 	-$(BIN)/python tests/score.py --own $(OWN) $(SCENARIOS) > tests/SCORE.md

@@ -4,8 +4,10 @@ Beside the agent's loop: it hands in what the tap gave and lets time pass once a
 come the `health` messages (hourly, on news, and when events come or go), the retained `diagnosis`,
 the keys `diagnosis` and `health` of the now-file, and what the store is to remember.
 
-A memory is saved with the next flush, at most every ten minutes (an SD card wears out), and at once
-with an event; so a power cut costs ten minutes of what takes months to learn.
+A memory is handed to the next flush at most every ten minutes (an SD card wears out), and at once
+with an event; what is being averaged goes along as if it ended now. So a power cut costs ten
+minutes and `flush_s` of what takes months to learn; only counters (readings, hours, charge) and how
+much was seen can be an hour old, where nothing was learned in it.
 """
 
 import logging
@@ -67,7 +69,7 @@ class Knowing:
         self._remembering = Remembering(tap, clock.boot_id, self._recall, self._last_pack)
         self._health: dict[str, Health] = {}
         self._said: dict[str, _Said] = {}
-        self._revisions: dict[str, int] = {}
+        self._saved: dict[str, tuple[int, int]] = {}
         self._save_due = clock.boot_s() + _SAVE_EVERY_S
         self._counted_due = clock.boot_s() + _SAVE_AT_LEAST_S
         self._is_urgent = False
@@ -195,19 +197,17 @@ class Knowing:
             [
                 memory
                 for memory in self._remembering.named()
-                if is_counted
-                or self._is_urgent
-                or memory.revision != self._revisions.get(memory.pack)
+                if is_counted or self._is_urgent or memory.progress != self._saved.get(memory.pack)
             ]
         )
 
     def _hand_on(self, memories: list[PackMemory]) -> None:
         for memory in memories:
-            self._revisions[memory.pack] = memory.revision
+            self._saved[memory.pack] = memory.progress
             self._keeper.remember(KeptMemory(memory.pack, memory.place, memory.as_document()))
         self._remembering.saved()
         here = {memory.pack for memory in self._remembering.here}
-        for told in (self._health, self._said, self._revisions):
+        for told in (self._health, self._said, self._saved):
             for pack in told.keys() - here:
                 del told[pack]
 

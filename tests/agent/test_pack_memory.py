@@ -269,3 +269,61 @@ def test_hours_and_charge_are_counted_over_restarts() -> None:
     assert back.totals.rest_h == pytest.approx(0.5, abs=0.01)
     assert (back.totals.drawn_ah, back.totals.charged_ah) == (5.0, 0.5)
     assert back.totals.readings == 362
+
+
+def averaged(minutes: int, memory: PackMemory | None = None) -> PackMemory:
+    """Let a pack rest for so many minutes, a reading each, with a known clock."""
+    memory = memory or PackMemory(PACK, PLACE)
+    for minute in range(minutes):
+        memory.gauge(rest(60.0 * minute, c3=-1.0, c7=-4.0))
+        memory.date(UTC_S, BEGIN_H + minute / 60, ())
+    return memory
+
+
+def test_what_is_still_being_averaged_is_saved_as_if_it_ended_now() -> None:
+    memory = averaged(40)
+    assert not memory.trends("rest_pct")  # an hour is one point, and it is not over
+    back = again(memory)
+    assert back.latest("rest_pct") == {3: -1.0, 7: -4.0}
+    (point,) = back.trends("rest_pct")[7].points
+    assert point.value == -4.0
+    assert point.t_h == pytest.approx(BEGIN_H + 19.5 / 60, abs=0.02)
+
+
+def test_saving_often_changes_nothing_of_what_is_averaged() -> None:
+    often, once = PackMemory(PACK, PLACE), averaged(40)
+    for minute in range(40):
+        averaged(1, often) if minute == 0 else often.gauge(rest(60.0 * minute, c3=-1.0, c7=-4.0))
+        often.date(UTC_S, BEGIN_H + minute / 60, ())
+        kept(often)
+    for memory in (often, once):
+        memory.rest()
+        memory.date(UTC_S, BEGIN_H + 1, ())
+    assert kept(often) == kept(once)
+    assert len(once.trends("rest_pct")[7].points) == 1
+
+
+def test_without_a_clock_what_is_averaged_waits_within_its_boot() -> None:
+    memory = PackMemory(PACK, PLACE)
+    memory.begin("boot-a")
+    for minute in range(40):
+        memory.gauge(rest(60.0 * minute, c7=-4.0))
+    same, other = again(memory), again(memory)
+    same.begin("boot-a")
+    other.begin("boot-b")
+    assert (same.waiting, other.waiting) == (1, 0)
+    assert other.totals.undated == 1
+    same.date(UTC_S, BEGIN_H + 1, ())
+    assert len(same.trends("rest_pct")[7].points) == 1
+
+
+def test_a_single_damaged_reading_is_not_saved_either() -> None:
+    assert again(averaged(2)).latest("rest_pct") == {}
+
+
+def test_progress_shows_what_is_worth_saving() -> None:
+    memory = averaged(5)
+    before = memory.progress
+    assert before == memory.progress
+    memory.gauge(rest(400.0, c7=-4.0))
+    assert memory.progress != before

@@ -10,39 +10,35 @@ place after 30 days. So what was cleared a month or two ago no longer counts (`d
 speaks of a month), and what still stands does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from math import isfinite
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from ninebot_bms import Snapshot
 from packtap.analysis.evidence import Evidence
 from packtap.analysis.gauged import PackGauges
 from packtap.memory.identity import Identity
-from packtap.memory.quantities import QUANTITIES, Quantity, by_name
+from packtap.memory.kept import (
+    MOST_CELLS,
+    MOST_WAITING,
+    Waiting,
+    by_cell,
+    digits,
+    evidence_of,
+    numbers_of,
+    points_of,
+    time_of,
+    waiting_of,
+)
+from packtap.memory.quantities import QUANTITIES, Quantity
 from packtap.memory.stretch import Ended, Stretch
 from packtap.memory.totals import Totals
-from packtap.memory.trend import MOST_POINTS, Point, Trend
+from packtap.memory.trend import Trend
 from packtap.model import Event
 
 __all__ = ["VERSION", "PackMemory"]
 
 VERSION: Final = 1
 _GENERATION_H: Final = 720.0
-_MOST_CELLS: Final = 16
-#: Points that wait for a date: a week without a clock. The oldest go first, counted.
-_MOST_WAITING: Final = 2000
-_EARLIEST_H: Final = 438_000.0  # 2019-12-20: before it no packtap existed
-_LATEST_H: Final = 1_140_000.0  # 2100
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A point with its boot time."""
-
-    quantity: str
-    ended: Ended
 
 
 class PackMemory:
@@ -78,7 +74,8 @@ class PackMemory:
         self._trends: dict[tuple[str, int], Trend] = {}
         self._latest: dict[tuple[str, int], tuple[float, float]] = {}
         self._stretches = {row.name: Stretch() for row in QUANTITIES}
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
+        self._utc_offset_s: float | None = None
 
     # Taking.
 
@@ -128,11 +125,10 @@ class PackMemory:
             now_h: UTC hours since 1970.
             open_events: what is raised on this pack: evidence, however old it is.
         """
+        self._utc_offset_s = utc_offset_s
         for waiting in self._waiting:
-            ended = waiting.ended
-            t_h = (ended.t + utc_offset_s) / 3600
-            if _EARLIEST_H < t_h < _LATEST_H:
-                self._trend(waiting.quantity, ended.cell).add(Point(t_h, ended.value, ended.error))
+            if (point := waiting.dated(utc_offset_s)) is not None:
+                self._trend(waiting.quantity, waiting.ended.cell).add(point)
         self.revision += bool(self._waiting)
         self._waiting.clear()
         self.first_h = now_h if self.first_h is None else min(self.first_h, now_h)
@@ -162,7 +158,7 @@ class PackMemory:
     def cells(self) -> int:
         """Number of cells, as far as it is known."""
         told = self.identity.known.get("cell_count")
-        count = 0 if told is None or isinstance(told, str) else min(int(told), _MOST_CELLS)
+        count = 0 if told is None or isinstance(told, str) else min(int(told), MOST_CELLS)
         return max([count, *(cell for _, cell in (*self._latest, *self._trends))])
 
     def latest(self, quantity: str) -> Mapping[int, float]:
@@ -186,10 +182,16 @@ class PackMemory:
         """Points that wait for a known clock."""
         return len(self._waiting)
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Changes with everything that is worth saving: what was learned, what is averaged."""
+        return self.revision, sum(stretch.readings for stretch in self._stretches.values())
+
     # Keeping.
 
     def as_document(self) -> dict[str, object]:
-        """Return everything as JSON can keep it."""
+        """Return everything as JSON can keep it; what is being averaged as if it ended now."""
+        latest, trends, waiting = self._as_if_ended()
         return {
             "v": VERSION,
             "pack": self.pack,
@@ -204,8 +206,8 @@ class PackMemory:
             "generation_h": self._generation_h,
             "latest": {
                 row.name: {
-                    str(cell): [round(value, row.digits + 1), _digits(error)]
-                    for (name, cell), (value, error) in sorted(self._latest.items())
+                    str(cell): [round(value, row.digits + 1), digits(error)]
+                    for (name, cell), (value, error) in sorted(latest.items())
                     if name == row.name
                 }
                 for row in QUANTITIES
@@ -213,10 +215,11 @@ class PackMemory:
             "trends": {
                 row.name: {
                     str(cell): [
-                        [round(p.t_h, 2), round(p.value, row.digits + 1), _digits(p.error)]
+                        [round(p.t_h, 2), round(p.value, row.digits + 1), digits(p.error)]
                         for p in trend.points
                     ]
-                    for cell, trend in sorted(self.trends(row.name).items())
+                    for (name, cell), trend in sorted(trends.items(), key=lambda item: item[0])
+                    if name == row.name
                 }
                 for row in QUANTITIES
             },
@@ -224,7 +227,7 @@ class PackMemory:
             "waiting": [
                 [each.quantity, each.ended.cell, round(each.ended.t, 1), each.ended.value,
                  each.ended.error]
-                for each in self._waiting
+                for each in waiting
             ],
         }  # fmt: skip
 
@@ -236,32 +239,53 @@ class PackMemory:
         memory.before = before if isinstance(before, str) else None
         memory._boot = boot if isinstance(boot, str) else None
         memory.first_h, memory.last_h, memory._generation_h = (
-            _time(document.get(name)) for name in ("first_h", "last_h", "generation_h")
+            time_of(document.get(name)) for name in ("first_h", "last_h", "generation_h")
         )
         memory.identity = Identity.from_document(document.get("identity"))
         memory.totals = Totals.from_document(document.get("totals"))
-        memory.evidence = _evidence(document.get("evidence"))
-        memory._young = _evidence(document.get("young"))
-        for row, cell, kept in _by_cell(document.get("latest")):
-            if (numbers := _numbers(kept, 2)) is not None and numbers[1] > 0:
+        memory.evidence = evidence_of(document.get("evidence"))
+        memory._young = evidence_of(document.get("young"))
+        for row, cell, kept in by_cell(document.get("latest")):
+            if (numbers := numbers_of(kept, 2)) is not None and numbers[1] > 0:
                 memory._latest[row.name, cell] = (numbers[0], numbers[1])
-        for row, cell, kept in _by_cell(document.get("trends")):
-            if points := list(_points(kept)):
+        for row, cell, kept in by_cell(document.get("trends")):
+            if points := list(points_of(kept)):
                 memory._trends[row.name, cell] = Trend(points)
-        memory._waiting = list(_waiting(document.get("waiting")))
+        memory._waiting = list(waiting_of(document.get("waiting")))
         return memory
 
     def _keep(self, row: Quantity, ended: Iterator[Ended]) -> None:
         for each in ended:
-            if not 0 <= each.cell <= _MOST_CELLS:
+            if not 0 <= each.cell <= MOST_CELLS:
                 continue
             self._latest[row.name, each.cell] = (each.value, each.error)
-            self._waiting.append(_Waiting(row.name, each))
+            self._waiting.append(Waiting(row.name, each))
             self.revision += 1
-        excess = len(self._waiting) - _MOST_WAITING
+        excess = len(self._waiting) - MOST_WAITING
         if excess > 0:
             del self._waiting[:excess]
             self.totals.undated += excess
+
+    def _as_if_ended(
+        self,
+    ) -> tuple[
+        dict[tuple[str, int], tuple[float, float]], dict[tuple[str, int], Trend], list[Waiting]
+    ]:
+        """Return latest values, trends and waiting points with what is being averaged."""
+        latest, trends, waiting = dict(self._latest), dict(self._trends), list(self._waiting)
+        for row in QUANTITIES:
+            for ended in self._stretches[row.name].so_far():
+                key = (row.name, ended.cell)
+                if not 0 <= ended.cell <= MOST_CELLS:
+                    continue
+                latest[key] = (ended.value, ended.error)
+                each = Waiting(row.name, ended)
+                if self._utc_offset_s is None:
+                    waiting.append(each)
+                elif (point := each.dated(self._utc_offset_s)) is not None:
+                    trends[key] = Trend(trends[key].points if key in trends else ())
+                    trends[key].add(point)
+        return latest, trends, waiting[-MOST_WAITING:]
 
     def _trend(self, quantity: str, cell: int) -> Trend:
         return self._trends.setdefault((quantity, cell), Trend())
@@ -277,51 +301,3 @@ class PackMemory:
         for generation in (self.evidence, self._young):
             generation.take([event for event in standing if event.kind not in generation.cells])
         self.revision += 1
-
-
-def _digits(error: float) -> float:
-    return float(f"{error:.3g}")
-
-
-def _time(kept: object) -> float | None:
-    if isinstance(kept, bool) or not isinstance(kept, int | float):
-        return None
-    return float(kept) if _EARLIEST_H < kept < _LATEST_H else None
-
-
-def _evidence(kept: object) -> Evidence:
-    return Evidence.from_state(kept).undated() if isinstance(kept, Mapping) else Evidence()
-
-
-def _by_cell(kept: object) -> Iterator[tuple[Quantity, int, Any]]:
-    if not isinstance(kept, Mapping):
-        return
-    for row in QUANTITIES:
-        of_row = kept.get(row.name)
-        for text, value in of_row.items() if isinstance(of_row, Mapping) else ():
-            if isinstance(text, str) and text.isdecimal() and int(text[:4]) <= _MOST_CELLS:
-                yield row, int(text[:4]), value
-
-
-def _numbers(kept: object, count: int) -> Sequence[float] | None:
-    if not isinstance(kept, list) or len(kept) != count:
-        return None
-    if not all(type(each) in (int, float) and isfinite(each) for each in kept):
-        return None
-    return [float(each) for each in kept]
-
-
-def _points(kept: object) -> Iterator[Point]:
-    for each in islice(kept, MOST_POINTS) if isinstance(kept, list) else ():
-        numbers = _numbers(each, 3)
-        if numbers is not None and _time(numbers[0]) is not None and numbers[2] > 0:
-            yield Point(*numbers)
-
-
-def _waiting(kept: object) -> Iterator[_Waiting]:
-    for each in kept[-_MOST_WAITING:] if isinstance(kept, list) else ():
-        if not isinstance(each, list) or not each or each[0] not in by_name:
-            continue
-        numbers = _numbers(each[1:], 4)
-        if numbers is not None and numbers[0] in range(_MOST_CELLS + 1) and numbers[3] > 0:
-            yield _Waiting(each[0], Ended(int(numbers[0]), *numbers[1:]))

@@ -65,22 +65,28 @@ class Stretch:
 
     def end(self) -> Iterator[Ended]:
         """End it; yield what it gives."""
-        yield from self._means()
+        yield from self.so_far()
         self._began = None
         self._sums.clear()
 
-    def means(self) -> dict[int, float]:
-        """Return the means so far, by cell."""
-        return {ended.cell: ended.value for ended in self._means()}
-
-    def _goes_on(self, t: float) -> bool:
-        began = t if self._began is None else self._began
-        last = began if self._last is None else self._last
-        return began <= t < began + _LONGEST_S and 0 <= t - last <= _PAUSE_S
-
-    def _means(self) -> Iterator[Ended]:
+    def so_far(self) -> Iterator[Ended]:
+        """Yield what it would give if it ended now."""
         for cell, sums in self._sums.items():
             if self._began is not None and sums.count >= _LEAST:
                 n = sums.count
                 t = self._began + sums.t / n
                 yield Ended(cell, t, sums.value / n, max(sums.error / n, 1e-6))
+
+    def means(self) -> dict[int, float]:
+        """Return the means so far, by cell."""
+        return {ended.cell: ended.value for ended in self.so_far()}
+
+    @property
+    def readings(self) -> int:
+        """How many values it holds."""
+        return sum(sums.count for sums in self._sums.values())
+
+    def _goes_on(self, t: float) -> bool:
+        began = t if self._began is None else self._began
+        last = began if self._last is None else self._last
+        return began <= t < began + _LONGEST_S and 0 <= t - last <= _PAUSE_S
