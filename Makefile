@@ -41,6 +41,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench_checks.py
 	$(BIN)/python tests/bench/bench_web.py
 	$(BIN)/python tests/bench/bench_page.py
+	$(BIN)/python tests/bench/bench_sharing.py --seconds 600
 
 score: $(VENV)/.dev
 	-$(BIN)/python tests/score.py --own $(OWN) $(SCENARIOS) > tests/SCORE.md

@@ -13,6 +13,7 @@ import threading
 from typing import Final
 
 from ninebot_bms import Session
+from ninebot_bms import Sharing as Guest
 from packtap import __version__
 from packtap.analysis.open_events import OpenEvents
 from packtap.clock import Clock
@@ -23,11 +24,11 @@ from packtap.flight import FlightRecorder
 from packtap.host import host_figures
 from packtap.keeping import Keeper
 from packtap.knowing import Knowing
-from packtap.link import Inbox, LineReader, LinkItem, Received
+from packtap.link import COALESCE_S, PROMPT_S, Inbox, LineReader, LinkItem, Received
 from packtap.model import Event, EventState, Severity
 from packtap.notify import Service
 from packtap.now_file import NowFile
-from packtap.poller import Listening, Polling
+from packtap.poller import Bus, Listening, Polling, Sharing
 from packtap.present import Present, Surroundings, in_one_line
 from packtap.resuming import Resumption, state_path
 from packtap.store import Outbox
@@ -83,14 +84,17 @@ class Agent:
                 line.baud,
                 self._inbox,
                 clock=clock.boot_s,
-                transmit=config.mode == "bench",
+                transmit=config.mode in ("bench", "share"),
+                gather_s=PROMPT_S if config.mode == "share" else COALESCE_S,
                 beat=self._service.beat_of(f"line {line.name}"),
             )
             for line in config.lines
         ]
-        self._bus: Listening | Polling
+        self._bus: Bus
         if config.mode == "bench":
             self._bus = Polling(Session(), self._readers[0])
+        elif config.mode == "share":
+            self._bus = Sharing(Guest(), self._readers[0])
         else:
             self._bus = Listening(line.name for line in config.lines)
         self._uplink = Uplink(
@@ -292,7 +296,9 @@ class Agent:
 
     def _publish_state(self, now: float) -> None:
         offset_ms = self._clock.utc_offset_ms()
-        for kind, payload in self._present.retained(now, offset_ms, self._knowing.before):
+        for kind, payload in self._present.retained(
+            now, offset_ms, self._knowing.before, sharing=self._bus.sharing
+        ):
             self._uplink.retain(kind, payload)
         if not self._unannounced:
             self._publish_diagnosis(now)

@@ -34,6 +34,8 @@ class Counters:
         rejects_sanity: frames whose content contradicts their command.
         acknowledged: messages that the broker has acknowledged.
         refused: messages that the broker has refused.
+        collisions: own questions on a shared wire that did not come back as they were sent.
+        backoffs: times that asking on a shared wire was left off for seconds or minutes.
         outbox_messages: messages that wait to be sent.
         outbox_bytes: their bodies.
         outbox_undated: messages among them that wait for a known clock.
@@ -63,6 +65,8 @@ class Counters:
     rejects_sanity: int
     acknowledged: int
     refused: int
+    collisions: int = 0
+    backoffs: int = 0
     outbox_messages: int | None = None
     outbox_bytes: int | None = None
     outbox_undated: int | None = None

@@ -1,8 +1,9 @@
 """How a bus is attended to: listening, or asking, floor 3.
 
 `Listening` never sends: it hands bytes to an observer. `Polling` is the only master of a bench: it
-lets the session say which read request is due, and the link sends it. Both take what the link
-received and give bus events; neither has a clock.
+lets the session say which read request is due, and the link sends it. `Sharing` is a guest on the
+dashboard's wire: it lets `ninebot_bms.Sharing` say when a read fits between what others say. All
+take what the link received and give bus events; none has a clock.
 
 Asking is a step of its own, for when all that was received has been taken: behind a loop that was
 held up, the bytes that forbid sending may be waiting.
@@ -23,13 +24,24 @@ from ninebot_bms import (
     Seen,
     Session,
     SessionState,
+    SharingState,
     Unanswered,
 )
+from ninebot_bms import Sharing as Guest
 from ninebot_bms.pairing import asks_pack
 from packtap.errors import LinkError
 from packtap.link import LinkDown, LinkUp, Received
 
-__all__ = ["ANOTHER_MASTER", "Listening", "Polling", "Sender", "Tally"]
+__all__ = [
+    "ANOTHER_MASTER",
+    "Bus",
+    "Listening",
+    "Polling",
+    "PromptSender",
+    "Sender",
+    "Sharing",
+    "Tally",
+]
 
 _log = logging.getLogger("packtap.poller")
 
@@ -41,6 +53,8 @@ ANOTHER_MASTER: Final = (
 
 #: How often to look for time-outs when nothing else happens, seconds.
 _TICK_S: Final = 0.05
+#: A gap between two frames of a dashboard is looked at so often, seconds.
+_SHORT_S: Final = 0.0005
 
 
 class Tally:
@@ -52,6 +66,8 @@ class Tally:
         self.replies = 0
         self.unanswered = 0  #: without those whose silence is normal
         self.rejects: Counter[Reason] = Counter()
+        self.collisions = 0  #: own questions on a shared wire that came back damaged or not at all
+        self.backoffs = 0  #: times that asking on a shared wire was left off
 
     def count(self, happened: Iterable[BusEvent]) -> None:
         """Take what happened into account."""
@@ -75,6 +91,13 @@ class Sender(Protocol):
         """Send one read request, or raise LinkError."""
 
 
+class PromptSender(Protocol):
+    """What `Sharing` needs of a link."""
+
+    def send(self, data: bytes, not_after: float) -> None:
+        """Send one read request, no later than that; or raise LinkError."""
+
+
 class Listening:
     """Receive only.
 
@@ -84,6 +107,8 @@ class Listening:
 
     #: Why the bus is not asked; listening has nothing to complain about.
     trouble: str | None = None
+    #: What is being done about asking on a shared wire; this one is not shared.
+    sharing: SharingState | None = None
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.tally = Tally()
@@ -115,6 +140,9 @@ class Listening:
 
 class Polling:
     """The only master of a bench: asks, and never while another request is outstanding."""
+
+    #: What is being done about asking on a shared wire; this one is not shared.
+    sharing: SharingState | None = None
 
     def __init__(self, session: Session, sender: Sender) -> None:
         self.tally = Tally()
@@ -168,3 +196,70 @@ class Polling:
             else:
                 _log.warning(ANOTHER_MASTER)
         return happened
+
+
+class Sharing:
+    """A guest on the dashboard's wire: asks where others are silent, and gives way.
+
+    Args:
+        guest: says when a read fits.
+        sender: sends it, unless it is too late by then.
+    """
+
+    def __init__(self, guest: Guest, sender: PromptSender) -> None:
+        self.tally = Tally()
+        #: What is being done about asking.
+        self.sharing: SharingState | None = SharingState.LISTENING
+        #: Why nothing is asked, for people; None if all is well or will soon be.
+        self.trouble: str | None = None
+        self._guest = guest
+        self._sender = sender
+        self._is_up = False
+
+    def line_changed(self, item: LinkUp | LinkDown) -> None:
+        """Take a line that was opened or lost: whoever is on it now, understand first."""
+        self._is_up = isinstance(item, LinkUp)
+        self._guest.restart(item.t)
+
+    def receive(self, received: Received) -> list[BusEvent]:
+        """Take bytes."""
+        happened = self._guest.receive_data(received.data, received.t)
+        return self._note(happened, received.t)
+
+    def idle(self, now: float) -> list[BusEvent]:
+        """Let time pass: replies that did not come, frames behind a false header."""
+        return self._note(self._guest.idle(now), now)
+
+    def ask(self, now: float) -> None:
+        """Send a question if one fits now. Only when all that was received has been taken."""
+        ask = self._guest.next_send(now) if self._is_up else None
+        if ask is None:
+            return
+        try:
+            self._sender.send(ask.data, ask.not_after)
+        except LinkError:
+            self._guest.take_back(now)
+
+    def patience_s(self, now: float) -> float:
+        """Return how long the loop may wait for bytes until a question may fit."""
+        if not self._is_up:
+            return _TICK_S
+        return min(_TICK_S, max(_SHORT_S, self._guest.wake_at(now) - now))
+
+    def _note(self, happened: list[BusEvent], now: float) -> list[BusEvent]:
+        self.tally.count(happened)
+        self.tally.collisions = self._guest.collisions
+        self.tally.backoffs = self._guest.backoffs
+        before, self.sharing = self.sharing, self._guest.state(now)
+        if self.sharing is not before:
+            _log.info("sharing the dashboard's wire: %s", self.sharing)
+        trouble = self._guest.trouble(now)
+        if trouble != self.trouble:
+            self.trouble = trouble
+            if trouble is not None:
+                _log.warning("%s", trouble)
+        return happened
+
+
+#: A bus that is attended to.
+Bus = Listening | Polling | Sharing

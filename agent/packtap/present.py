@@ -18,7 +18,7 @@ from packtap.counters import Counters, rejects_by_name
 from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.model import Event
-from packtap.poller import Listening, Polling
+from packtap.poller import Bus
 from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import SCHEMA, JsonValue
@@ -50,7 +50,7 @@ class Surroundings:
         host: the machine.
     """
 
-    bus: Listening | Polling
+    bus: Bus
     uplink: UplinkStats
     unread: Mapping[str, int] = field(default_factory=dict)
     outbox: Outbox | None = None
@@ -143,6 +143,8 @@ class Present:
             **rejects_by_name(counted.rejects),
             acknowledged=uplink.acked,
             refused=uplink.refused,
+            collisions=counted.collisions,
+            backoffs=counted.backoffs,
             outbox_messages=None if outbox is None else outbox.count,
             outbox_bytes=None if outbox is None else outbox.bytes,
             outbox_undated=None if outbox is None else outbox.undated,
@@ -214,6 +216,7 @@ class Present:
             "buffer_hours_left": None if self.hours_left is None else round(self.hours_left, 1),
             "store_trouble": store_trouble,
             "bus_trouble": around.bus.trouble,
+            "sharing": around.bus.sharing,
             **known,
         }
 
@@ -233,6 +236,8 @@ class Present:
         now: float,
         utc_offset_ms: int | None,
         before: Callable[[str], str | None] = lambda _: None,
+        *,
+        sharing: str | None = None,
     ) -> Iterator[tuple[str, bytes]]:
         """Yield the retained messages, kind and payload: `state` and `pack`, for each pack.
 
@@ -243,6 +248,7 @@ class Present:
             now: seconds since boot.
             utc_offset_ms: UTC minus boot time, None while the clock is not known.
             before: says which pack was in this one's place.
+            sharing: what is being done about asking on a shared wire; None: it is not shared.
         """
         for address, (pack, snapshot) in self._latest.items():
             suffix = "/bms2" if address == BMS2 else ""
@@ -250,6 +256,7 @@ class Present:
             values = _values(snapshot)
             state = {
                 "mode": self._config.mode,
+                **({} if sharing is None else {"sharing": sharing}),
                 **values,
                 "flags": _flags(snapshot),
                 "events": [event.kind for event in self._announced if event.pack == pack],

@@ -1,7 +1,8 @@
 """The scooter battery bus as values, floor 0: sans-IO, construct and the standard library only.
 
 Bytes in, frames of both dialects out (`Framer`); frames in, matched requests and replies out
-(`Observer` for listening, `Session` for a bench); replies in, everything a pack reported out
+(`Observer` for listening, `Session` for a bench, `Sharing` for a guest on the dashboard's wire);
+replies in, everything a pack reported out
 (`SnapshotAssembler`). Nothing in this package can build anything but a read request.
 """
 
@@ -46,6 +47,9 @@ from ninebot_bms.registers import (
     decode_esc,
 )
 from ninebot_bms.session import DEFAULT_POLLS, Poll, Session, SessionState
+from ninebot_bms.shared_reads import SHARED_POLLS
+from ninebot_bms.sharing import Ask, Sharing
+from ninebot_bms.sharing_state import SharingState
 from ninebot_bms.snapshot import Snapshot, SnapshotAssembler
 from ninebot_bms.status import STATUS_FLAGS, StatusFlag, fault_flags, status_flags
 
@@ -62,7 +66,9 @@ __all__ = [
     "MAX_READ",
     "READ",
     "REGISTERS",
+    "SHARED_POLLS",
     "STATUS_FLAGS",
+    "Ask",
     "Block",
     "BusEvent",
     "CaptureFormat",
@@ -91,6 +97,8 @@ __all__ = [
     "SerialKind",
     "Session",
     "SessionState",
+    "Sharing",
+    "SharingState",
     "Snapshot",
     "SnapshotAssembler",
     "StatusFlag",

@@ -4,14 +4,16 @@ import logging
 
 import pytest
 
-from ninebot_bms import BMS, Dialect, Frame, Session, Unanswered
+from ninebot_bms import BMS, Dialect, Frame, Session, SharingState, Unanswered
 from ninebot_bms._encoding import encode
 from ninebot_bms.commands import is_read_request
+from ninebot_bms.emulated_esc import PHONE_READS
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.errors import LinkError
 from packtap.link import LinkDown, LinkUp, Received
-from packtap.poller import ANOTHER_MASTER, Listening, Polling
+from packtap.poller import ANOTHER_MASTER, Listening, Polling, Sharing
 from recorded import RECORDED_FRAMES, recording
+from shared_wire import SharedWire
 
 
 class Wire:
@@ -167,3 +169,87 @@ def test_listening_is_never_told_of_another_master_and_asks_nobody() -> None:
         listening.ask(each / 5)
     assert listening.trouble is None
     assert listening.tally.replies == 20
+
+
+class DashboardWire:
+    """A link on an emulated dashboard's wire, in time that is told; it may be held up."""
+
+    def __init__(self) -> None:
+        self.wire = SharedWire(seed=2)
+        self.sharing = Sharing(self.wire.sharing, self)
+        self.sharing.line_changed(LinkUp("dash", 0.0, "/dev/ttyD"))
+        self.sent: list[bytes] = []
+        self.refused = 0
+        self.held_up_s = 0.0
+        self.now = 0.0
+
+    def send(self, data: bytes, not_after: float) -> None:
+        if self.now + self.held_up_s > not_after:
+            self.refused += 1
+            raise LinkError("dash: the moment to send has passed")
+        self.sent.append(data)
+        self.wire.bus.send(data, self.now + self.held_up_s)
+
+    def run(self, seconds: float) -> None:
+        """Let the loop turn for so long."""
+        end = self.now + seconds
+        while self.now < end:
+            if data := self.wire.bus.read(self.now):
+                self.sharing.receive(Received("dash", self.now, data))
+            else:
+                self.sharing.idle(self.now)
+            self.sharing.ask(self.now)
+            patience_s = self.sharing.patience_s(self.now)
+            assert patience_s > 0
+            heard_at = max(self.now + 0.0002, self.wire.bus.wake_at())
+            self.now = min(self.now + patience_s, heard_at, end)
+
+
+def test_a_guest_waits_for_the_phone_then_asks_and_disturbs_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    link = DashboardWire()
+    link.wire.bus.app = ()
+    link.run(3.0)
+    assert link.sent == []
+    assert str(link.sharing.sharing) == "waiting for the phone"
+    assert "battery page" in (link.sharing.trouble or "")
+    link.wire.bus.app = PHONE_READS
+    link.run(30.0)
+    link.wire.bus.app = ()
+    link.run(10.0)
+    assert str(link.sharing.sharing) == "asking"
+    assert link.sharing.trouble is None
+    assert len(link.sent) > 20
+    assert all(is_read_request(data) for data in link.sent)
+    assert link.wire.bus.disturbed == 0
+    assert link.sharing.tally.collisions == link.sharing.tally.backoffs == 0
+    said = [message for message in caplog.messages if message.startswith("sharing the")]
+    assert said == [
+        "sharing the dashboard's wire: waiting for the phone",
+        "sharing the dashboard's wire: asking",
+    ]
+
+
+def test_a_guest_that_is_too_late_does_not_send_and_disturbs_nobody() -> None:
+    link = DashboardWire()
+    link.held_up_s = 0.004
+    link.run(30.0)
+    assert link.refused > 3
+    assert link.sent == []
+    assert link.wire.bus.disturbed == 0
+
+
+def test_a_guest_whose_line_is_lost_asks_nothing_and_begins_anew() -> None:
+    link = DashboardWire()
+    link.run(20.0)
+    asked = len(link.sent)
+    assert asked > 0
+    link.sharing.line_changed(LinkDown("dash", link.now, "it was unplugged"))
+    link.run(2.0)
+    assert len(link.sent) == asked
+    link.sharing.line_changed(LinkUp("dash", link.now, "/dev/ttyD"))
+    link.run(0.5)
+    assert len(link.sent) == asked
+    assert link.sharing.sharing is SharingState.LISTENING

@@ -225,3 +225,14 @@ def test_counters_are_there_from_the_start(name: str) -> None:
 def test_another_master_beside_a_bench_stands_in_the_document() -> None:
     assert document_of(present_of())["bus_trouble"] is None
     assert document_of(present_of(), bus=beside_another_master())["bus_trouble"] == ANOTHER_MASTER
+
+
+def test_what_is_done_on_a_shared_wire_is_said_in_state_and_only_there() -> None:
+    present = present_of([("P1", STATUS)])
+    told = {
+        kind: json.loads(payload)
+        for kind, payload in present.retained(100.0, UTC, sharing="backing off")
+    }
+    assert told["state"]["sharing"] == "backing off"
+    assert "sharing" not in told["pack"]
+    assert "sharing" not in retained(present)["state"]

@@ -28,7 +28,14 @@ ROOTS = {
 #: What can build a frame that is no read request.
 ENCODERS = ("ninebot_bms._encoding", "ninebot_bms.emulator", "ninebot_bms.emulated_esc")
 #: Who may: the emulation, which writes to pseudo-terminals of its own only.
-EMULATION = {"ninebot_bms.emulator", "ninebot_bms.emulated_esc", "packtap.simulated.wires"}
+EMULATION = {
+    "ninebot_bms.emulator",
+    "ninebot_bms.emulator.pack",
+    "ninebot_bms.emulator.dashboard",
+    "ninebot_bms.emulated_esc",
+    "packtap.simulated.wires",
+    "packtap.simulated.shared",
+}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

@@ -55,7 +55,9 @@ def _head(now: Mapping[str, Any]) -> Text:
     )
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"packtap {now['version']}  ", style="bold")
-    text.append(f"pack {now['pack'] or 'not seen yet'}  {now['mode']}  {lines}")
+    # Of a shared wire: what is being done about asking.
+    sharing = f" ({doing})" if isinstance(doing := now.get("sharing"), str) else ""
+    text.append(f"pack {now['pack'] or 'not seen yet'}  {now['mode']}{sharing}  {lines}")
     return text
 
 

@@ -19,7 +19,7 @@ from packtap.config.pack_model import PackModelConfig, model_problems
 
 __all__ = ["AgentConfig", "FlightConfig", "LineConfig", "StoreConfig", "line_problems"]
 
-Mode = Literal["listen", "bench"]
+Mode = Literal["listen", "bench", "share"]
 ClockMode = Literal["auto", "trusted", "battery"]
 LineName = Literal["bms", "esc", "dash"]
 
@@ -139,7 +139,11 @@ class AgentConfig:
         default="listen",
         metadata=about(
             "listen: receive only, the scooter stays complete. bench: the pack's data plug is off "
-            "the scooter and packtap asks for everything. Never bench with the scooter connected."
+            "the scooter and packtap asks for everything. Never bench with the scooter connected. "
+            "share: on the one wire between dashboard and controller, reads for the pack are "
+            "placed between what these two say; only through an open-drain transmitter with a "
+            "series resistor (deploy/WIRING.md), never a plain TX pin. It waits until the phone's "
+            "app has shown its battery page for half a minute, and asks nothing before."
         ),
     )
     clock: ClockMode = field(
@@ -156,7 +160,8 @@ class AgentConfig:
     lines: tuple[LineConfig, ...] = field(
         metadata=about(
             "listen: one or two wires, each on its own RX; bms carries what the battery says, esc "
-            "what the controller asks, dash the wire to the dashboard. bench: one line, bms.",
+            "what the controller asks, dash the wire to the dashboard. bench: one line, bms. "
+            "share: one line, dash.",
             example=_EXAMPLE_LINES,
         )
     )
@@ -192,7 +197,7 @@ def line_problems(mode: str, lines: Iterable[tuple[str, str]]) -> list[tuple[str
     """Return what is wrong with the lines as a whole.
 
     Args:
-        mode: listen or bench.
+        mode: listen, bench or share.
         lines: name and port of each line; a port that is not known yet is "".
 
     Returns:
@@ -205,6 +210,10 @@ def line_problems(mode: str, lines: Iterable[tuple[str, str]]) -> list[tuple[str
         problems.append(("lines", "no line; write at least [lines.bms] with its port"))
     elif mode == "bench" and len(known) > 1:
         problems.append(("lines", f"bench takes exactly one line, here are {len(known)}: {names}"))
+    elif mode == "share" and names != "dash":
+        problems.append(
+            ("lines", f"share takes exactly one line, dash (the dashboard's wire); here: {names}")
+        )
     elif len(known) > 2:
         problems.append(("lines", f"listen takes one or two lines, here are {len(known)}: {names}"))
     for (first, port), (second, other) in combinations(known, 2):

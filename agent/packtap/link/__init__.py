@@ -5,12 +5,13 @@ through unplugging too, and fills an `Inbox`. Nothing is ever sent but a read re
 and that only on a line opened with `transmit=True` (guarantee 2 of the design).
 """
 
-from packtap.link.line import COALESCE_S, SerialLine, find_ports, list_ports
+from packtap.link.line import COALESCE_S, PROMPT_S, SerialLine, find_ports, list_ports
 from packtap.link.ports import FoundPort, PortKind
 from packtap.link.reader import Inbox, LineReader, LinkDown, LinkItem, LinkUp, Received
 
 __all__ = [
     "COALESCE_S",
+    "PROMPT_S",
     "FoundPort",
     "Inbox",
     "LineReader",

@@ -4,6 +4,7 @@ Reads are coalesced to about 20 ms: at 115200 baud some 230 bytes a call, never 
 is asked of `ninebot_bms.commands.is_read_request`, here, at the last moment before the port.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -19,11 +20,13 @@ from packtap.errors import LinkError
 from packtap.link.ports import FoundPort, PortInfo, found_port
 from packtap.link.trouble import classify, explain, explain_loss, other_users
 
-__all__ = ["COALESCE_S", "SerialLine", "find_ports", "list_ports"]
+__all__ = ["COALESCE_S", "PROMPT_S", "SerialLine", "find_ports", "list_ports"]
 
 #: How long bytes are left to gather before they are read, seconds. The kernel keeps 4096 bytes,
 #: 355 ms at 115200 baud, so nothing is lost meanwhile.
 COALESCE_S: Final = 0.02
+#: The same where the moment of a byte matters: a frame a read, a millisecond late.
+PROMPT_S: Final = 0.001
 _MAX_READ: Final = 4096
 #: Where udev names ports by maker and serial number.
 _BY_ID: Final = Path("/dev/serial/by-id")
@@ -40,7 +43,9 @@ class SerialLine:
         name: of the line (bms, esc, dash), for messages.
         port: a device, `socket://HOST:PORT` or `rfc2217://HOST:PORT`.
         baud: bits per second; 8 data bits, no parity, one stop bit.
-        transmit: allow read requests to be sent. Only on a bench, where packtap is the only master.
+        transmit: allow read requests to be sent. Only on a bench, where packtap is the only master,
+            or on a dashboard's wire that is shared.
+        gather_s: how long bytes are left to gather behind the first one, seconds.
         wait: waits so many seconds; a reader passes one that ends early when it must stop.
     """
 
@@ -51,12 +56,14 @@ class SerialLine:
         baud: int = 115200,
         *,
         transmit: bool = False,
+        gather_s: float = COALESCE_S,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self.name = name
         self.port = port
         self.baud = baud
         self.transmit = transmit
+        self._gather_s = gather_s
         self._wait = wait
         self._is_network = "://" in port
         self._serial: serial.Serial | None = None
@@ -103,6 +110,8 @@ class SerialLine:
         if self._is_network:
             _keep_alive(self._serial)
             return []
+        if self._is_prompt:
+            _be_prompt(self._serial)
         return other_users(self.port)
 
     def read(self) -> bytes:
@@ -116,8 +125,15 @@ class SerialLine:
             if self._is_network:
                 # in_waiting of a socket says whether, not how much: gather until the time-out.
                 return bytes(port.read(_MAX_READ))
-            self._wait(COALESCE_S)
+            first = b""
+            if self._is_prompt:
+                first = bytes(port.read(1))
+                if not first:
+                    return b""
+            self._wait(self._gather_s)
             waiting = port.in_waiting
+            if first:
+                return first + bytes(port.read(min(waiting, _MAX_READ)))
             return bytes(port.read(min(waiting, _MAX_READ))) if waiting else b""
         except _port_errors() as error:
             raise LinkError(f"{self.name}: {explain_loss(error, self.port)}") from error
@@ -155,6 +171,10 @@ class SerialLine:
         except _port_errors():
             # It was unplugged: there is nothing left to give back.
             return
+
+    @property
+    def _is_prompt(self) -> bool:
+        return self._gather_s < COALESCE_S
 
     def _opened(self) -> serial.Serial:
         if self._serial is None:
@@ -196,6 +216,13 @@ def _port_errors() -> tuple[type[Exception], ...]:
     except ModuleNotFoundError:
         return errors  # a system without it has no such error either
     return (*errors, termios.error)
+
+
+def _be_prompt(port: serial.Serial) -> None:
+    # FTDI adapters hold bytes back for 16 ms otherwise. Drivers without such a mode say so: theirs
+    # is what it is, and a bus that is heard too late is never understood.
+    with contextlib.suppress(AttributeError, *_port_errors()):
+        port.set_low_latency_mode(True)
 
 
 def _keep_alive(port: serial.Serial) -> None:

@@ -11,11 +11,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
 from packtap.errors import LinkError
-from packtap.link.line import SerialLine
+from packtap.link.line import COALESCE_S, SerialLine
 
 __all__ = ["Inbox", "LineReader", "LinkDown", "LinkItem", "LinkUp", "Received"]
 
@@ -112,6 +113,7 @@ class LineReader(threading.Thread):
         clock: gives boot time in seconds.
         transmit: allow read requests to be sent.
         beat: told, with every sign of life of the thread, within how many seconds the next follows.
+        gather_s: how long bytes are left to gather, see `SerialLine`.
     """
 
     def __init__(
@@ -124,13 +126,16 @@ class LineReader(threading.Thread):
         clock: Callable[[], float],
         transmit: bool = False,
         beat: Callable[[float], None] = lambda _within_s: None,
+        gather_s: float = COALESCE_S,
     ) -> None:
         super().__init__(name=f"link-{name}", daemon=True)
         self._inbox = inbox
         self._clock = clock
         self._beat = beat
         self._stopping = threading.Event()
-        self._line = SerialLine(name, port, baud, transmit=transmit, wait=self._stopping.wait)
+        self._line = SerialLine(
+            name, port, baud, transmit=transmit, gather_s=gather_s, wait=self._stopping.wait
+        )
         #: Held while a request goes out and while the port is closed: never both.
         self._sending = threading.Lock()
         self._reason: str | None = None
@@ -157,13 +162,20 @@ class LineReader(threading.Thread):
                 patience_s = min(2 * patience_s, _LAST_RETRY_S)
         self._close()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, not_after: float = inf) -> None:
         """Send one read request.
 
+        Args:
+            data: the request.
+            not_after: boot time after which it must not be sent any more.
+
         Raises:
-            LinkError: the line is down or only listens, or these bytes are no read request.
+            LinkError: the line is down or only listens, these bytes are no read request, or it is
+                too late.
         """
         with self._sending:
+            if self._clock() > not_after:
+                raise LinkError(f"{self._line.name}: the moment to send has passed")
             self._line.send(data)
 
     def stop(self) -> None:

@@ -293,6 +293,7 @@ def _link(document: Mapping[str, Any], late_s: float) -> dict[str, Any]:
         "rejects": sum(rejects) if rejects else None,
         "store_trouble": document["store_trouble"],
         "bus_trouble": document.get("bus_trouble"),
+        "sharing": _text(document.get("sharing")),
     }
 
 

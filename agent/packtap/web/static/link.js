@@ -37,6 +37,7 @@ function rows(pack, link) {
   const lost = (link.lost_messages ?? 0) + (link.lost_readings ?? 0);
   return [
     ["mode", pack.mode ?? UNKNOWN, false],
+    ...(link.sharing ? [["sharing the dashboard's wire", `${link.sharing}; ${count(counters.collisions ?? 0, "collision")}, left off ${count(counters.backoffs ?? 0, "time")}`, link.sharing !== "asking"]] : []),
     ["lines", link.lines.map((line) => `${line.name} ${line.is_up ? "up" : "down"}`).join(", ") || UNKNOWN, link.lines.some((line) => !line.is_up)],
     ["frames", `${whole(counters.frames)} frames, ${whole(link.rejects)} runs of bytes refused`, false],
     ["requests without reply", whole(counters.unanswered), false],

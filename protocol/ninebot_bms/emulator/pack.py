@@ -16,7 +16,8 @@ of the bytes handed over was, or is, on the wire. Source: captures of a real M36
 import random
 from collections import deque
 from collections.abc import Mapping
-from math import inf
+from dataclasses import dataclass
+from math import floor, inf
 from typing import Final
 
 from ninebot_bms._encoding import encode
@@ -25,7 +26,7 @@ from ninebot_bms.frames import BMS, BMS_ADDRESSES, Dialect, Frame
 from ninebot_bms.pairing import BYTE_S
 from ninebot_bms.registers import Value, by_name, encode_register
 
-__all__ = ["EmulatedPack", "RegisterImage"]
+__all__ = ["Busy", "EmulatedPack", "RegisterImage"]
 
 _WORDS: Final = 0x100
 _REPLY_S: Final = 0.0003  # from the end of the request to the start of the reply
@@ -34,6 +35,36 @@ _NEXT_S: Final = 0.00009  # between two replies
 _DROP_S: Final = 0.1  # BotoX drops a partial frame after this gap
 _WAITING: Final = 16  # replies that nobody fetches
 _HEARTBEAT: Final = (0x30, 12)  # what 0x5A answers with
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """When a pack measures and lets its masters wait, again and again.
+
+    Every late reply of the two M365 recordings comes at one of two moments of a cycle, and every
+    reply in between comes at once: the pack is busy, it is not slow by chance. Source: the 15 late
+    replies of m365_esc_bms (esc 1.3.4, BMS 1.1.5) and the 11 of m365_dash_app.
+    """
+
+    period_s: float = 0.20045
+    ends_s: tuple[float, ...] = (0.0, 0.0950)  #: moments of the cycle at which it is free again
+    lasts_s: float = 0.0345  #: before such a moment
+    longer_s: float = 0.0034  #: now and then it takes so much longer (2 of the 15)
+    longer_share: float = 0.13
+    phase_s: float = 0.0
+
+    def free_at(self, at: float) -> float:
+        """Return when a request that arrives at `at` is looked at: at once, or later."""
+        cycle = floor((at - self.phase_s) / self.period_s)
+        for number in range(cycle - 1, cycle + 2):
+            for end_s in self.ends_s:
+                end = self.phase_s + number * self.period_s + end_s
+                # The same cycle is longer for whoever asks: no generator, whose state would tell.
+                is_longer = random.Random(round(end * 1e3)).random() < self.longer_share  # noqa: S311
+                last = end + self.longer_s * is_longer
+                if end - self.lasts_s <= at < last:
+                    return last
+        return at
 
 
 class RegisterImage:
@@ -96,7 +127,8 @@ class EmulatedPack:
         asleep: it has to be woken by bytes, which it ignores.
         wakes_after_s: how long waking takes, from the first byte.
         sleeps_after_s: how long without a byte it stays awake; None: for ever.
-        late: share of replies that come 5..35 ms late, 0..1; about 0.3 on real buses.
+        late: share of replies that come 5..35 ms late by chance, 0..1; about 0.3 on real buses.
+        busy: when it lets its masters wait, as the recorded packs do; None: never.
         loss: share of replies that never come, 0..1; 1 is a pack that has died.
         map_end: first register that it does not have. Reads beyond get no reply.
         max_read: longest read that it answers, in bytes.
@@ -117,6 +149,7 @@ class EmulatedPack:
         wakes_after_s: float = 0.6,
         sleeps_after_s: float | None = None,
         late: float = 0.0,
+        busy: Busy | None = None,
         loss: float = 0.0,
         map_end: int = 0x80,
         max_read: int = 128,
@@ -127,6 +160,7 @@ class EmulatedPack:
             raise ValueError(f"no {dialect} pack has address 0x{address:02x}")
         self.image = image
         self.late = late
+        self.busy = busy
         self.loss = loss
         self.refused = 0  #: frames for this pack that it ignored: writes, reads outside the map
         self.dropped = 0  #: reads that came while another reply waited
@@ -201,7 +235,8 @@ class EmulatedPack:
             if self._random.random() < self.late:
                 delay_s = self._random.uniform(*_LATE_S)
             raw = encode(reply)
-            start = max(at + delay_s, self._free_at + _NEXT_S)
+            begin = at if self.busy is None else self.busy.free_at(at)
+            start = max(begin + delay_s, self._free_at + _NEXT_S)
             self._free_at = start + len(raw) * BYTE_S
             self._replies.append((start, self._free_at, raw))
 
