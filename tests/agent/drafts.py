@@ -1,5 +1,7 @@
 """Short ways to write messages for the tests of store and uplink."""
 
+import random
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,8 +34,13 @@ def readings(
 
 
 def padded(t: int, size: int, *, boot: str = "boot-a", offset: int | None = UTC) -> Draft:
-    """One reading of about `size` bytes."""
-    return readings(t, boot=boot, offset=offset, columns={"serial": ["x" * size]})
+    """One reading that takes about `size` bytes."""
+    return readings(t, boot=boot, offset=offset, columns={"serial": [filler(t, size)]})
+
+
+def filler(seed: int, size: int) -> str:
+    """Return a text that takes about `size` bytes however well it is packed."""
+    return b64encode(random.Random(seed).randbytes(size)).decode()
 
 
 def event(

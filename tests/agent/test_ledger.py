@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.drafts import UTC, event, readings
+from agent.drafts import UTC, event, filler, readings
 from packtap.cli import main
 from packtap.ledger import Ledger, LostRun, Run, holes, joined, judge
 from packtap.store import Store
@@ -99,7 +99,7 @@ def test_what_the_full_store_of_ingest_has_forgotten_still_counts_as_arrived(
 ) -> None:
     with Store.open(tmp_path / "packtap.db", 2**20) as store:
         for seq in range(1, 300):
-            body = {"serial": ["x" * 9000]}
+            body = {"serial": [filler(seq, 9000)]}
             long = ReadingsMessage(
                 agent="pi", bus="a", pack="P", store="s" * 32, seq=seq, boot="b", t=[UTC + seq],
                 columns=body,  # type: ignore[arg-type]

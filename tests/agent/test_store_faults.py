@@ -15,7 +15,7 @@ import pytest
 
 import packtap
 from agent import store_writer
-from agent.drafts import UTC, event, padded, readings, rows, seqs
+from agent.drafts import UTC, event, filler, padded, readings, rows, seqs
 from packtap.errors import StoreError
 from packtap.store import Gap, Store
 
@@ -118,7 +118,7 @@ def test_events_go_last_when_nothing_else_is_left(tmp_path: Path) -> None:
     with Store.open(tmp_path / "packtap.db", 512 * 1024) as store:
         store.commit([padded(1, 3000)])
         for n in range(600):
-            store.commit([event(f"e{n}", t=n, text="x" * 1500)])
+            store.commit([event(f"e{n}", t=n, text=filler(n, 1500))])
         gaps = store.gaps()
         assert [gap.kind for gap in gaps] == ["readings", "event"]
         assert gaps[1].first_seq == 2

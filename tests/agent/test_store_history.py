@@ -177,7 +177,7 @@ def test_a_plot_is_dated_when_its_boot_is(store: Store) -> None:
 
 
 def test_rollups_go_with_their_readings_and_the_bound_holds(path: Path) -> None:
-    bound = 2**20
+    bound = 2**18
     with Store.open(path, bound) as store:
         for index in range(600):
             store.commit([ride(MINUTE + index * 10 * MINUTE, 60)])

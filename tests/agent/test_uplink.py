@@ -50,7 +50,7 @@ def uplink(
     path: Path, port: int, *, start: bool = True, config: MqttConfig | None = None, **options: Any
 ) -> Iterator[Uplink]:
     """An uplink that does everything faster than in the field."""
-    fast: dict[str, Any] = {"settle_s": 0.2, "backoff_s": (0.05, 0.2)}
+    fast: dict[str, Any] = {"settle_s": 0.2, "remove_every_s": 0.5, "backoff_s": (0.05, 0.2)}
     sender = Uplink(
         config or MqttConfig(host=HOST, port=port),
         site="depot",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -335,11 +336,13 @@ def messages(path: Path) -> list[Queued]:
             "ORDER BY s.store, m.seq"
         ).fetchall()
     return [
-        Queued(
-            seq, store, kind, pack, tuple(t + offset for t in json.loads(times)), json.loads(body)
-        )
+        Queued(seq, store, kind, pack, tuple(t + offset for t in _plain(times)), _plain(body))
         for seq, store, kind, pack, offset, times, body in rows
     ]
+
+
+def _plain(packed: str | bytes) -> Any:
+    return json.loads(packed if isinstance(packed, str) else zlib.decompress(packed))
 
 
 def committed(path: Path) -> list[StoredReading]:

@@ -17,8 +17,8 @@ both. Promises:
   owner of the file (who opens it with a bound) does that.
 
 Modules: `schema` (numbered migrations), `records` (the values), `file` (opening, errors, damage),
-`hold` (transactions), `entering` (queued or received, with `recording` and `dating`), `ledger`
-(which numbers have arrived), `room` (the size bound), `lock` (one agent a file), `history`
+`hold` (transactions), `entering` (queued or received, with `recording`, `dating`, `packed`),
+`ledger` (which numbers have arrived), `room` (the size bound), `lock` (one agent a file), `history`
 (reading), `rollup` (minutes and half-hours), `overview` (what a page asks), `memories` (what is
 remembered of each pack), `database` (`Store`). A `Store` belongs to the thread
 that opened it; each thread opens its own on the same file.

@@ -6,11 +6,12 @@ clock that was stepped back, or a boot that was dated differently, can lay new t
 Then the newer batch moves by the fewest milliseconds that keep all apart.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import count
 from typing import Final
+
+from packtap.store.packed import unpack
 
 __all__ = ["date_boot", "free_offset"]
 
@@ -76,7 +77,7 @@ def _origin_offset(conn: sqlite3.Connection, origin: int, pack: str, utc_offset_
         for (batch,) in conn.execute(
             "SELECT times FROM message WHERE kind = 'readings' AND origin = ?", (origin,)
         )
-        for t in json.loads(batch)
+        for t in unpack(batch)
     )
     return free_offset(conn, pack, times, utc_offset_ms)
 
@@ -85,5 +86,5 @@ def _taken(conn: sqlite3.Connection, pack: str, low: int, high: int) -> set[int]
     """Return the UTC milliseconds of the pack's stored readings whose batch touches the span."""
     taken: set[int] = set()
     for times, offset in conn.execute(_OVERLAPPING, {"low": low, "high": high, "pack": pack}):
-        taken.update(t + offset for t in json.loads(times))
+        taken.update(t + offset for t in unpack(times))
     return taken

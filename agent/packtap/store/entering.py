@@ -10,8 +10,9 @@ from typing import Any, Final, Self
 
 from packtap.store import dating
 from packtap.store.ledger import note_arrival, note_told
+from packtap.store.packed import Packed, pack
 from packtap.store.recording import branch_for, insert_message, origin_of, record_event
-from packtap.store.records import Draft, Message, body_of, dump, kind_of
+from packtap.store.records import Draft, Message, body_of, kind_of
 from packtap.store.rollup import Summary, bytes_of, keep, roll_up
 from packtap.wire import LinkMessage, Topic
 
@@ -25,15 +26,15 @@ _ROW_BYTES: Final = 600
 class Row:
     """What a message adds to the file."""
 
-    times: str
-    body: str
+    times: Packed
+    body: Packed
     rollups: list[tuple[int, int, Summary]]
 
     @classmethod
     def of(cls, kind: str, times: Sequence[int], body: Mapping[str, Any]) -> Self:
         """Return it; raises ValueError for a number that is NaN or infinite."""
         rollups = roll_up(times, body["columns"]) if kind == "readings" else []
-        return cls(dump(times), dump(body), rollups)
+        return cls(pack(times), pack(body), rollups)
 
     @property
     def size(self) -> int:

@@ -4,13 +4,13 @@ Nothing here holds a read transaction open between rows: a page that plots a mon
 the log from being checkpointed.
 """
 
-import json
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from packtap.model import Value
+from packtap.store.packed import unpack
 from packtap.store.records import (
     Gap,
     Outbox,
@@ -101,8 +101,8 @@ def readings(
         if row is None:
             continue  # the size bound was faster
         agent, bus, name, offset, times, body = row
-        columns: dict[str, list[Any]] = json.loads(body)["columns"]
-        for index, t in enumerate(json.loads(times)):
+        columns: dict[str, list[Any]] = unpack(body)["columns"]
+        for index, t in enumerate(unpack(times)):
             if low <= t + offset < high:
                 yield StoredReading(t + offset, agent, bus, name, _row(columns, index))
 
@@ -137,7 +137,7 @@ def latest_health(conn: sqlite3.Connection, pack: str) -> StoredHealth | None:
 
 def _healths(found: list[tuple[Any, ...]]) -> Iterator[StoredHealth]:
     for t_ms, agent, bus, pack, body in found:
-        said = json.loads(body)
+        said = unpack(body)
         yield StoredHealth(t_ms, agent, bus, pack, said["rows"], said["causes"])
 
 
@@ -229,7 +229,7 @@ def _queued(row: tuple[Any, ...]) -> Queued:
         store=store,
         seq=seq,
         boot=boot,
-        t=[t + offset for t in json.loads(times)],
-        body=json.loads(body),
+        t=[t + offset for t in unpack(times)],
+        body=unpack(body),
     )
     return Queued(seq, topic, encode(message))

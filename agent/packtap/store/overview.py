@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from packtap.model import Value
+from packtap.store.packed import unpack
 from packtap.store.records import StoredEvent
 from packtap.store.rollup import SPANS_MS, Summary, add, fold
 
@@ -149,8 +150,8 @@ def latest(
     """Return the latest dated value of each quantity with its time, UTC milliseconds."""
     found: dict[str, tuple[Value, int]] = {}
     for offset, times, body in _latest_batches(conn, pack, agent, bus):
-        taken = json.loads(times)
-        for name, column in json.loads(body)["columns"].items():
+        taken = unpack(times)
+        for name, column in unpack(body)["columns"].items():
             if name in found:
                 continue
             index = next((i for i in reversed(range(len(column))) if column[i] is not None), None)
@@ -271,8 +272,8 @@ def _fold_readings(
         # One row a statement: no read transaction stays open over the whole range.
         row = conn.execute("SELECT times, body FROM message WHERE id = ?", (batch,)).fetchone()
         if row is not None:
-            columns = json.loads(row[1])["columns"]
-            fold(buckets, json.loads(row[0]), columns, bucket, offset_ms=offset, low=low, high=high)
+            columns = unpack(row[1])["columns"]
+            fold(buckets, unpack(row[0]), columns, bucket, offset_ms=offset, low=low, high=high)
 
 
 def _fold_rollups(

@@ -1,12 +1,12 @@
 """Rows that make up a message: its origin, itself, and the event it tells of, floor 3."""
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from packtap.store.packed import Packed, unpack
 from packtap.store.records import Message, kind_of
 from packtap.wire import Topic
 
@@ -57,7 +57,7 @@ def origin_of(
 
 
 def branch_for(
-    conn: sqlite3.Connection, topic: Topic, message: Message, times: str, body: str
+    conn: sqlite3.Connection, topic: Topic, message: Message, times: Packed, body: Packed
 ) -> int | None:
     """Return the branch of its source that a received message belongs to.
 
@@ -68,8 +68,8 @@ def branch_for(
         conn: inside the transaction that is going to store it.
         topic: names the sender.
         message: as received.
-        times: its times as JSON.
-        body: its body as JSON.
+        times: its times as they are kept.
+        body: its body as it is kept.
 
     Returns:
         0 as long as the sender's numbers do not begin again, None if it is there already.
@@ -80,16 +80,19 @@ def branch_for(
         "WHERE s.site = ? AND s.agent = ? AND s.bus = ? AND s.store = ?",
         (message.seq, topic.site, topic.agent, topic.bus, message.store),
     ).fetchall()
-    head = (kind_of(message), message.pack, message.boot, times)
-    if any(head == tuple(known) and _same(text, body) for _, *known, text in taken):
+    head = (kind_of(message), message.pack, message.boot)
+    if any(
+        head == tuple(known) and _same(was, times) and _same(said, body)
+        for _, *known, was, said in taken
+    ):
         return None
     branches = {row[0] for row in taken}
     return next(branch for branch in count() if branch not in branches)
 
 
-def _same(one: str, other: str) -> bool:
-    # The order of keys is nobody's promise.
-    return one == other or json.loads(one) == json.loads(other)
+def _same(one: Packed, other: Packed) -> bool:
+    # The order of keys is nobody's promise, nor is how something was packed.
+    return one == other or unpack(one) == unpack(other)
 
 
 def insert_message(
@@ -99,10 +102,10 @@ def insert_message(
     seq: int,
     kind: str,
     t: Sequence[int],
-    times: str,
-    body: str,
+    times: Packed,
+    body: Packed,
 ) -> int:
-    """Add a message to the history and return its row id; `times` and `body` are JSON."""
+    """Add a message to the history and return its row id; `times` and `body` are packed."""
     cursor = conn.execute(
         "INSERT INTO message (source, seq, origin, kind, t_first, t_last, samples, times, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -4,8 +4,7 @@ Times are boot-relative milliseconds plus the UTC offset of their origin; an ori
 offset is undated. At ingest everything is UTC, with offset 0.
 """
 
-import json
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Final, Self
@@ -36,7 +35,6 @@ __all__ = [
     "StoredReading",
     "body_of",
     "compose",
-    "dump",
     "kind_of",
 ]
 
@@ -248,15 +246,6 @@ def body_of(message: Message) -> dict[str, Any]:
     """Return the message's own fields, without the envelope."""
     body = {name: getattr(message, name) for name in _BODY_FIELDS[kind_of(message)]}
     return {name: value for name, value in body.items() if name not in ADDED or value}
-
-
-def dump(value: Mapping[str, Any] | Sequence[int]) -> str:
-    """Return compact JSON.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-    """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def compose(

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
+from packtap.store.packed import unpack
+
 __all__ = [
     "CELL_NAMES",
     "QUANTITIES",
@@ -160,7 +162,7 @@ def roll_up_all(conn: sqlite3.Connection) -> None:
         if row is None:
             return
         last, origin, times, body = row
-        keep(conn, origin, roll_up(json.loads(times), json.loads(body)["columns"]))
+        keep(conn, origin, roll_up(unpack(times), unpack(body)["columns"]))
 
 
 def _fold_slice(

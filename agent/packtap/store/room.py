@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _SLACK: Final = 100  #: a hundredth of the bound is cleared at once
 _CHUNK: Final = 16  #: messages removed between two looks at the size
 _AT_ONCE: Final = 2000  #: messages removed in one transaction
-_GIVE_BACK_PAGES: Final = 512  #: pages that the file shrinks by in one transaction
+_GIVE_BACK_BYTES: Final = 2 * 2**20  #: the file shrinks by so many in one transaction
 _BYTES_PER_EVENT: Final = 16 * 1024  #: one event is remembered per so many of the bound
 
 _DELIVERED: Final = """
@@ -128,7 +128,7 @@ def trim_events(conn: sqlite3.Connection, max_bytes: int) -> None:
 def _give_back(conn: sqlite3.Connection, max_bytes: int) -> None:
     """Shrink a file that stands above its bound, as after the bound was lowered."""
     pages, free, size = _pages(conn)
-    excess = min(free, pages - max_bytes // size, _GIVE_BACK_PAGES)
+    excess = min(free, pages - max_bytes // size, _GIVE_BACK_BYTES // size)
     for _ in range(excess):
         # One page a statement: the sqlite3 module takes a single step of a pragma without rows.
         conn.execute("PRAGMA incremental_vacuum(1)")

@@ -25,8 +25,10 @@ __all__ = ["Uplink", "UplinkStats"]
 _log = logging.getLogger("packtap.uplink")
 
 _POLL_S: Final = 0.5
-#: Removals are one transaction a second at most: each is a write on the SD card.
-_REMOVE_EVERY_S: Final = 1.0
+#: Removals are one transaction in so many seconds, or a hundred messages: each is a write on the
+#: SD card. What a crash leaves in the outbox until then is sent once more, which changes nothing.
+_REMOVE_EVERY_S: Final = 10.0
+_REMOVE_AT_ONCE: Final = 100
 #: The outbox is looked through from its beginning so often when its end is reached: old messages
 #: become ready when their boot is dated. Being woken does the same.
 _REWIND_EVERY_S: Final = 5.0
@@ -81,6 +83,7 @@ class Uplink:
         boot: id of this boot, for status and will.
         utc_ms: UTC milliseconds for the status, None while unknown; called in the thread.
         settle_s: how long a connection must outlive an acknowledgement.
+        remove_every_s: pause between two removals from the outbox.
         backoff_s: shortest and longest pause between two attempts to connect.
         no_answer_s: a connection that leaves a message unanswered so long is given up.
         beat: told, with every sign of life of the thread, within how many seconds the next follows.
@@ -97,6 +100,7 @@ class Uplink:
         boot: str,
         utc_ms: Callable[[], int | None] = lambda: None,
         settle_s: float = 3.0,
+        remove_every_s: float = _REMOVE_EVERY_S,
         backoff_s: tuple[float, float] = _BACKOFF_S,
         no_answer_s: float = _NO_ANSWER_S,
         beat: Callable[[float], None] = lambda _within_s: None,
@@ -106,6 +110,7 @@ class Uplink:
         self._boot = boot
         self._utc_ms = utc_ms
         self._backoff_s = backoff_s
+        self._remove_every_s = remove_every_s
         self._no_answer_s = no_answer_s
         self._beat = beat
         self._window = Window(mqtt.window, settle_s)
@@ -326,12 +331,10 @@ class Uplink:
         if now >= self._due["ask"] and self._window.wants_word(connection.heard_at, now):
             self._due["ask"] = now + _ASK_EVERY_S
             connection.ask()
-        if now < self._due["remove"]:
-            return
         seqs = self._window.settled(connection.heard_at)
-        if not seqs:
+        if not seqs or (now < self._due["remove"] and len(seqs) < _REMOVE_AT_ONCE):
             return
-        self._due["remove"] = now + _REMOVE_EVERY_S
+        self._due["remove"] = now + self._remove_every_s
         if self._outbox.settle(seqs, now):
             self._window.removed(seqs)
 
