@@ -86,7 +86,8 @@ def test_an_old_value_says_how_old_it_is() -> None:
     text = "\n".join(drawn(document_of(present_of([("P1", replace(FULL, times=times))]))))
     assert "38.01 V (60 s old)" in text
     assert "discharging (70 s old)" in text
-    assert "cells read 10 min ago" in text
+    assert "last: mV off it; read 10 min ago" in text
+    assert "ages: voltage 60 s, current 70 s, SoC 1 s, temperatures 1 s, flags 1 s" in text
     assert "SoC 71 %  " in text  # a second old: that is now
 
 
@@ -222,3 +223,46 @@ def test_another_master_beside_a_bench_is_said_above_the_values() -> None:
     assert "packtap sends nothing until it is off" in "".join(lines[1:3])
     assert all(cell_len(line) <= 80 for line in lines)
     assert "another master" not in "\n".join(drawn(document_of(present_of([("P1", FULL)]))))
+
+
+def sixteen(**values: Any) -> dict[str, Any]:
+    cells = (*(3600,) * 6, 2700, None, *(3610,) * 8)
+    taken = snapshot(99.0, status=0x0101, voltage_v=58.0, cell_voltages_mv=cells, **values)
+    events = [event(), event("bms_fault_flag", cell=None), event("cell_imbalance", cell=12)]
+    return document_of(present_of([("P1", replace(taken, cell_count=16))], events))
+
+
+def test_sixteen_cells_and_three_events_fit_a_terminal_of_80_by_24() -> None:
+    lines = drawn(sixteen(), ("12 readings have reached the store", "SIMULATED scooter"))
+    assert len(lines) <= 24
+    assert all(cell_len(line) <= 80 for line in lines)
+    rows = [line for line in lines if line.startswith("cell ")]
+    assert [row.split("cell ")[1].split()[0] for row in rows] == [str(n) for n in range(1, 9)]
+    assert [row.split("cell ")[2].split()[0] for row in rows] == [str(n) for n in range(9, 17)]
+
+
+def test_sixteen_cells_stand_in_one_column_where_two_have_no_room() -> None:
+    rows = [line for line in drawn(sixteen(), width=60) if line.startswith("cell ")]
+    assert len(rows) == 16
+    assert all("mV" in row or row.rstrip().endswith("-") for row in rows)
+
+
+def test_what_is_wrong_with_a_cell_is_said_without_its_colour() -> None:
+    rows = drawn(sixteen(balancing_cells=(3,), undervoltage_cells=(7, 10)))
+    assert any("cell  7" in row and "2700 mV  -910 CRITICAL" in row for row in rows)
+    assert any("cell  3" in row and "balancing" in row for row in rows)
+    assert any("cell 10" in row and row.endswith("low flag") for row in rows)
+
+
+def test_a_stroke_stands_where_the_median_is() -> None:
+    holed = snapshot(99.0, cell_voltages_mv=(3600, 2700, 3600))
+    rows = [line for line in drawn(document_of(present_of([("P1", holed)]))) if "cell " in line]
+    strokes = [row.index("\u2502") for row in rows[:3]]
+    assert len(set(strokes)) == 1
+    assert rows[1].count("\u2588") < rows[0].count("\u2588")
+
+
+def test_cells_of_an_unknown_age_are_not_called_fresh() -> None:
+    document = document_of(present_of([("P1", FULL)]))
+    del document["ages_s"]["cell_voltages_mv"]
+    assert "read at an unknown time" in "\n".join(drawn(document))

@@ -10,6 +10,7 @@ Exit codes: 0 fine, 1 fault found, 2 usage or configuration, 3 nothing answers.
 import argparse
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None takes them from the process.
     """
+    _print_what_can_be_printed()
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     if sys.stdout is None and chosen not in _SERVICES:  # closed by the shell: >&-
@@ -132,6 +134,13 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(command=module)
     return parser
+
+
+def _print_what_can_be_printed() -> None:
+    """Let a character that the terminal's or the pipe's encoding lacks become a "?"."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _discard_output() -> None:

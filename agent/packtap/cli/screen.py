@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ninebot_bms import fault_flags
+from packtap.cli.screen_cells import COLOURS, Cells
 
 __all__ = ["render"]
 
@@ -21,10 +21,15 @@ _OLD_S: Final = 5.0
 #: A backlog older than this is worth a word.
 _OLD_BACKLOG_S = 120
 _WIDTH: Final = 80
-_BAR: Final = 22
-_LOW_MV, _HIGH_MV = 2500, 4300
-_COLOURS: Final = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
-_WORST_FIRST: Final = tuple(_COLOURS)
+_WORST_FIRST: Final = tuple(COLOURS)
+#: Values whose age is told, and how they are called there.
+_TOLD: Final = {
+    "voltage_v": "voltage",
+    "current_a": "current",
+    "soc_pct": "SoC",
+    "temperature_1_c": "temperatures",
+    "status": "flags",
+}
 _MAX_EVENTS: Final = 4
 #: With no more events and cells than these, there is room for whole sentences.
 _FEW_EVENTS, _FEW_CELLS = 2, 10
@@ -40,7 +45,7 @@ def render(now: Mapping[str, Any], footer: Sequence[str] = ()) -> RenderableType
     parts: list[RenderableType] = [_head(now), *_lost_lines(now)]
     if isinstance(trouble := now.get("bus_trouble"), str):
         parts.append(Text(trouble, style="bold red"))
-    parts += [*_pack_lines(now), _cells(now)]
+    parts += [*_pack_lines(now), _freshness(now), *_cells(now)]
     parts += [_one_line(doubt["text"], "yellow") for doubt in now["doubts"]]
     parts += _events(now)
     parts += _known(now)
@@ -105,35 +110,31 @@ def _current(now: Mapping[str, Any]) -> str:
     return f"{abs(value):.1f} A {words}{_old(now, 'current_a')}"
 
 
-def _cells(now: Mapping[str, Any]) -> RenderableType:
+def _cells(now: Mapping[str, Any]) -> Iterator[RenderableType]:
     cells = now["values"].get("cell_voltages_mv")
     if not cells:
         reason = "a stock ESC never asks for cells; nobody on this bus has read them"
-        return Text(f"cells: not reported ({reason})", style="dim")
+        yield Text(f"cells: not reported ({reason})", style="dim")
+        return
     known = [cell for cell in cells if cell is not None]
-    middle = median(known) if known else 0
-    age = now["ages_s"].get("cell_voltages_mv", 0.0)
-    table = Table(box=None, padding=(0, 1), show_header=False, pad_edge=False)
-    for column in ("right", "left", "right", "right"):
-        table.add_column(justify=column, no_wrap=True)
-    raised = {event["cell"]: event["severity"] for event in now["events"] if event["cell"]}
-    for number, cell in enumerate(cells, start=1):
-        style = _COLOURS.get(raised.get(number, ""), "")
-        if cell is None:
-            table.add_row(f"cell {number}", "", "-", "", style=style)
-            continue
-        share = max(0.0, min(1.0, (cell - _LOW_MV) / (_HIGH_MV - _LOW_MV)))
-        bar = "█" * round(share * _BAR)
-        table.add_row(
-            f"cell {number}",
-            bar.ljust(_BAR, "·"),
-            f"{cell} mV",
-            f"{cell - middle:+.0f}",
-            style=style,
-        )
-    if age > _OLD_S:
-        return Group(table, Text(f"cells read {_age(age)} ago", style="yellow"))
-    return table
+    age = now["ages_s"].get("cell_voltages_mv")
+    read = "read at an unknown time" if age is None else f"read {_age(age)} ago"
+    words = f"cells {read}"
+    if len(known) > 1:
+        spread = max(known) - min(known)
+        words = f"median {median(known):.0f} mV, spread {spread} mV; last: mV off it; {read}"
+    yield Cells(now)
+    yield _one_line(words, "yellow" if age is not None and age > _OLD_S else "dim")
+
+
+def _freshness(now: Mapping[str, Any]) -> RenderableType:
+    """Return how old each value of the head is: one line."""
+    ages = [
+        f"{word} {_age(now['ages_s'][name])}"
+        for name, word in _TOLD.items()
+        if name in now["ages_s"]
+    ]
+    return _one_line("ages: " + (", ".join(ages) or "nothing was read yet"), "dim")
 
 
 def _events(now: Mapping[str, Any]) -> list[RenderableType]:
@@ -150,7 +151,7 @@ def _events(now: Mapping[str, Any]) -> list[RenderableType]:
         if not event.get("saved", True):
             words = "(not saved yet) " + words
         text = f"{event['severity'].upper()} {words}{event['text']}"
-        style = _COLOURS[event["severity"]]
+        style = COLOURS[event["severity"]]
         shown.append(Text(text, style) if is_roomy else _one_line(text, style))
     if len(events) > _MAX_EVENTS:
         shown.append(Text(f"and {len(events) - _MAX_EVENTS} more"))

@@ -5,14 +5,18 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from packtap.cli import EXIT_FAULT, EXIT_FINE, EXIT_SILENT
 from packtap.clock import boot_id, boot_ms
 from packtap.model import Severity
 from packtap.now_file import read_now
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _EVERY_S: Final = 0.5
+_PAGE_S: Final = 5.0  #: on a terminal that scrolls
 _WAIT_S: Final = 3.0
 _HANGS_S: Final = 10.0  #: an agent writes once a second
 _RUN: Final = Path("/run/packtap")
@@ -120,6 +124,26 @@ def _stream(path: Path) -> int:
     return _code(last)
 
 
+def _page(path: Path, console: "Console") -> int:
+    """Print the screen again and again: a dumb terminal cannot draw over what stands there."""
+    from packtap.cli.screen import render
+
+    last = read_now(path)
+    try:
+        while True:
+            document = read_now(path)
+            last = document or last
+            if trouble := _silence(document):
+                console.print(trouble)
+            console.print(
+                "the agent has stopped; waiting for it" if document is None else render(document)
+            )
+            console.print()
+            time.sleep(_PAGE_S)
+    except KeyboardInterrupt:
+        return _code(last)
+
+
 def _draw(path: Path) -> int:
     from rich.console import Console, Group
     from rich.live import Live
@@ -130,6 +154,8 @@ def _draw(path: Path) -> int:
     console = Console()
     if not console.is_terminal:
         return _show_once(path, as_json=False)
+    if console.is_dumb_terminal:
+        return _page(path, console)
     last = read_now(path)
     try:
         with Live(console=console, auto_refresh=False) as live:
