@@ -3,6 +3,7 @@
 Measurements `pack`, `cell`, `event`, `diagnosis` and `link`; tags `site agent bus pack` everywhere.
 Beside them the proof that nothing is missing (`delivery_lines`): one point a message in `delivery`
 (its `seq`; tag `store`: who numbers), and one in `gap` for each run that an agent has dropped.
+Measurement `ingest` is ingest's own, with the tags `agent ingest reason`: what it has refused.
 A field's name is its row's name, and its type is fixed by its row for ever: a store refuses a field
 that was a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
 
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from ninebot_bms.registers import REGISTERS
 from packtap import derived
@@ -47,11 +48,13 @@ __all__ = [
     "delivery_lines",
     "line_protocol",
     "points_of",
+    "points_of_refusals",
     "wrong_counter",
     "wrong_health",
     "wrong_value",
 ]
 
+_Word = TypeVar("_Word", bound=str)
 FieldValue = float | int | str
 #: A value of any message.
 _Sent = int | float | str | Sequence[int | float | None] | None
@@ -121,6 +124,7 @@ FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
         "link": dict.fromkeys(COUNTERS, FieldType.INTEGER),
         "delivery": {"seq": FieldType.INTEGER, "settled_seq": FieldType.INTEGER},
         "gap": dict.fromkeys(("first_seq", "last_seq", "samples"), FieldType.INTEGER),
+        "ingest": {"refused": FieldType.INTEGER},
     }
 )
 
@@ -130,7 +134,7 @@ class Point:
     """One line of the store.
 
     Attributes:
-        measurement: `pack`, `cell`, `event`, `diagnosis`, `link`, `delivery` or `gap`.
+        measurement: `pack`, `cell`, `event`, `diagnosis`, `link`, `delivery`, `gap` or `ingest`.
         tags: name -> text, sorted by name, none empty.
         fields: name -> value of the field's type, at least one.
         t_ms: UTC milliseconds.
@@ -196,6 +200,28 @@ def points_of(topic: Topic, message: QueuedMessage) -> Converted:
     if isinstance(message, HealthMessage):
         return _health(origin, message)
     return _link(origin, message)
+
+
+def points_of_refusals(
+    ingest: str, refused: Mapping[str, Mapping[_Word, int]], t_ms: int
+) -> tuple[Point, ...]:
+    """Return the points of what an ingest has refused.
+
+    Args:
+        ingest: its name at the broker.
+        refused: agent -> reason in one word -> messages since its start.
+        t_ms: UTC milliseconds.
+    """
+    return tuple(
+        Point(
+            "ingest",
+            {"agent": agent, "ingest": ingest, "reason": str(reason)},
+            {"refused": count},
+            t_ms,
+        )
+        for agent, counts in sorted(refused.items())
+        for reason, count in sorted(counts.items())
+    )
 
 
 def line_protocol(point: Point) -> str:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from packtap.config import (
     inspect_file,
     load_agent,
     load_ingest,
+    load_web,
     read_secret,
 )
 from packtap.config.keys import about
@@ -70,6 +72,7 @@ def outside_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
+    private(tmp_path / "secret", "x")
     return tmp_path / "agent-bay-1.toml"
 
 
@@ -121,7 +124,7 @@ def test_a_short_file_is_filled_with_defaults_that_suit_a_pi(file: Path) -> None
 
 def test_everything_can_be_said_otherwise(file: Path, tmp_path: Path) -> None:
     for name in ("ca.crt", "device.crt", "device.key", "password"):
-        (tmp_path / name).write_text("x")
+        private(tmp_path / name, "x")
     config = load(
         file,
         """
@@ -196,7 +199,7 @@ def test_an_ingest_file_gives_one_store(file: Path, tmp_path: Path) -> None:
 
 
 def test_an_ingest_file_may_name_a_v2_endpoint(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("t0ken\n")
+    private(tmp_path / "token", "t0ken\n")
     file.write_text('[mqtt]\nhost = "b"\n[influx]\nurl = "https://db:8086"\ntoken_file = "token"\n')
     influx = load_ingest(file).influx
     assert influx is not None
@@ -326,7 +329,7 @@ ONE_MISTAKE = {
     "text for a line": ("lines", 'esc = "/dev/x"', "lines.esc", "the text '/dev/x', but a table"),
     "rate too high": ("lines.bms", "baud = 5000000", "lines.bms.baud", "outside 1200 to 921600"),
     "password in the file": ("mqtt", 'password = "hunter2"', "mqtt.password", "password_file"),
-    "password without user": ("mqtt", f'password_file = "{__file__}"', "mqtt.username", "missing"),
+    "password without user": ("mqtt", 'password_file = "secret"', "mqtt.username", "missing"),
     "certificate without key": (
         "mqtt.tls",
         f'cert_file = "{__file__}"',
@@ -335,7 +338,7 @@ ONE_MISTAKE = {
     ),
     "key without certificate": (
         "mqtt.tls",
-        f'key_file = "{__file__}"',
+        'key_file = "secret"',
         "mqtt.tls.cert_file",
         "miss",
     ),
@@ -570,7 +573,7 @@ def test_a_bare_name_is_found_among_the_credentials_of_the_service(
 def test_a_bare_name_falls_back_to_the_folder_of_the_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pw").write_text("right\n")
+    private(tmp_path / "pw", "right\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "elsewhere"))
     config = load(file, with_keys(GOOD, "mqtt", 'username = "u"', 'password_file = "pw"'))
     assert config.mqtt.password_file == tmp_path / "pw"
@@ -639,6 +642,12 @@ def test_an_absent_secret_is_a_configuration_error(tmp_path: Path) -> None:
 
 
 # Files that cannot be read at all.
+
+
+def private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read."""
+    path.write_text(text)
+    path.chmod(0o600)
 
 
 def let_in(file: Path) -> None:
@@ -758,6 +767,7 @@ def test_any_value_under_any_key_is_taken_or_refused_by_its_key(data: st.DataObj
     inner[key] = data.draw(VALUES)
     text = "\n".join(f"{_quoted(name)} = {_inline(value)}" for name, value in tree.items())
     number = _memory_file(text.encode())
+    os.fchmod(number, 0o600)
     try:
         found = inspect_file(Path(f"/proc/self/fd/{number}"))
     finally:
@@ -833,7 +843,7 @@ def uncommented(text: str, tmp_path: Path) -> str:
         if "/run/" in name:
             continue
         made = tmp_path / Path(name).name
-        made.write_text("x")
+        private(made, "x")
         text = text.replace(name, made.name)
     return text
 
@@ -958,3 +968,59 @@ def test_a_whole_process_leaves_no_traceback(file: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert all(line.startswith("packtap: ") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620])
+@pytest.mark.parametrize("key", ["password_file", "tls.key_file"])
+def test_secret_that_others_may_read_is_refused_with_the_command_that_helps(
+    file: Path, tmp_path: Path, key: str, mode: int
+) -> None:
+    private(tmp_path / "pw", "secret-word")
+    text = with_keys(GOOD, "mqtt", 'username = "u"', 'password_file = "pw"')
+    if key == "tls.key_file":
+        text = with_keys(GOOD, "mqtt.tls", 'key_file = "pw"', f'cert_file = "{__file__}"')
+    load(file, text)
+    (tmp_path / "pw").chmod(mode)
+    wrong = f"others may read {tmp_path}/pw (mode {mode:o}): chmod 600 {tmp_path}/pw"
+    assert problems(file, text) == [f"mqtt.{key}: {wrong}"]
+    with pytest.raises(ConfigError) as caught:
+        load_agent(file)
+    assert "secret-word" not in str(caught.value)
+
+
+def test_token_of_ingest_that_others_may_read_is_refused(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    (tmp_path / "token").chmod(0o644)
+    text = '[mqtt]\nhost = "b"\n[influx]\nurl = "https://db:8086"\ntoken_file = "token"\n'
+    (problem,) = problems(file, text, Kind.INGEST)
+    assert problem.endswith(f"chmod 600 {tmp_path}/token")
+
+
+def test_credentials_of_the_service_keep_the_modes_that_systemd_gives_them(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "pw").write_text("x")
+    (folder / "pw").chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    load(file, with_keys(GOOD, "mqtt", 'username = "u"', 'password_file = "pw"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "load_it"),
+    [(GOOD, load_agent), (GOOD_INGEST, load_ingest), ("port = 8091", load_web)],
+    ids=["agent", "ingest", "web"],
+)
+def test_configuration_that_everybody_may_change_is_refused_with_the_command_that_helps(
+    file: Path, text: str, load_it: Callable[[Path], object]
+) -> None:
+    file.write_text(text)
+    file.chmod(0o664)
+    load_it(file)
+    file.chmod(0o666)
+    with pytest.raises(ConfigError) as caught:
+        load_it(file)
+    assert caught.value.problems == (
+        f"everybody may change this file (mode 666): chmod o-w {file}",
+    )

@@ -28,6 +28,7 @@ def test_an_empty_file_means_this_machine_only(file: Path) -> None:
 
 def test_every_key_of_the_example_may_be_uncommented(file: Path) -> None:
     (file.parent / "web-token").write_text("0123456789abcdef")
+    (file.parent / "web-token").chmod(0o600)
     lines = [line.removeprefix("#") for line in example_web().splitlines() if line[:2] != "# "]
     file.write_text("\n".join(lines))
     config = load_web(file)
@@ -47,6 +48,7 @@ def test_beyond_this_machine_a_token_is_needed(file: Path, address: str) -> None
     assert problem.startswith(f"token_file: missing: bind = {address!r} lets other machines in")
     assert "chmod 600" in problem
     (file.parent / "secret").write_text("0123456789abcdef")
+    (file.parent / "secret").chmod(0o600)
     file.write_text(f'bind = "{address}"\ntoken_file = "secret"')
     assert load_web(file).bind == address
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from packtap.config import PerAgentConfig
 from packtap.ingest.dead_letter import DeadLetters
+from packtap.ingest.gate import Gate
 from packtap.ingest.loop import Ingest
-from packtap.ingest.sinks import Decoded, KeptForLater, Refused, TooLarge
+from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Tally, TooLarge, Why
 from packtap.ingest.stats import Stats, log_difference
 from packtap.ingest.subscription import Delivery, Limits
 
@@ -24,6 +26,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.connected = True
+        self.overrun = 0
         self.connection = 1
         self.acknowledged: list[int] = []
         self._batches: list[list[Delivery]] = []
@@ -33,8 +36,8 @@ class Broker:
 
     def stop(self) -> None: ...
 
-    def deliver(self, *payloads: bytes, kind: str = "readings") -> None:
-        topic = f"packtap/v1/workshop/tap-01/main/{kind}"
+    def deliver(self, *payloads: bytes, kind: str = "readings", agent: str = "tap-01") -> None:
+        topic = f"packtap/v1/workshop/{agent}/main/{kind}"
         with self._changed:
             batch = [
                 Delivery(self.connection, mid, 1, topic, payload)
@@ -69,12 +72,16 @@ class Store:
         self.answer = answer
         self.writes: list[list[int]] = []
         self.has: list[int] = []
+        self.noted: dict[str, dict[Why, int]] = {}
 
     def write(self, batch: Sequence[Decoded]) -> None:
         seqs = [item.message.seq for item in batch]
         self.writes.append(seqs)
         self.answer(seqs)
         self.has += seqs
+
+    def note(self, ingest: str, refused: Tally, t_ms: int) -> None:
+        self.noted = {agent: dict(counts) for agent, counts in refused.items()}
 
     def close(self) -> None: ...
 
@@ -393,3 +400,46 @@ def test_dead_letters_given_up_are_counted_and_told_in_the_minute_s_report(
     [line] = [line for line in caplog.messages if "dead letters" in line]
     assert f"{given_up} old ones given up" in line
     assert "dead_letter.max_mb" in line
+
+
+def test_agent_that_floods_is_refused_counted_and_noted_in_the_store_and_others_are_stored(
+    broker: Broker, store: Store, letters: Path
+) -> None:
+    gate = Gate(PerAgentConfig(messages_per_s=0.1, burst_messages=100))
+    made = Ingest(broker, store, DeadLetters(letters, 2**20), gate=gate, now_ms=lambda: NOW)
+    made.start()
+    other = _message(1).replace(b"tap-01", b"tap-02")
+    for first in range(1, 1001, 100):
+        broker.deliver(*map(_message, range(first, first + 100)))
+        broker.deliver(other, agent="tap-02")
+    _until(lambda: made.stats().acknowledged == 1010)
+    assert made.stop()
+    stats = made.stats()
+    assert (stats.stored, stats.refused, stats.unkept) == (110, 900, 600)
+    assert stats.refused_by == {"tap-01": {Why.RATE: 900}}
+    assert store.noted == stats.refused_by
+    kept = [json.loads(line)["reason"] for line in letters.read_text().splitlines()]
+    assert len(kept) == 300
+    assert {"packtap fleet revoke" in reason for reason in kept} == {True}
+
+
+def test_note_that_the_store_refuses_is_written_again_later(
+    broker: Broker, store: Store, letters: Path
+) -> None:
+    answers = iter([KeptForLater("gone", "wait"), Refused("no"), None])
+    asked: list[int] = []
+
+    def note(ingest: str, refused: Tally, t_ms: int) -> None:
+        asked.append(t_ms)
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    store.note = note  # type: ignore[method-assign]
+    made = Ingest(broker, store, DeadLetters(letters, 2**20), now_ms=lambda: NOW, note_s=0.01)
+    made.start()
+    broker.deliver(b"nonsense")
+    _until(lambda: len(asked) == 3)
+    broker.deliver(_message(1))
+    _until(lambda: made.stats().stored == 1)
+    assert made.stop()
+    assert len(asked) == 3

@@ -22,6 +22,7 @@ from packtap.config.ingest import (
     DeadLetterConfig,
     InfluxConfig,
     IngestConfig,
+    PerAgentConfig,
     SqliteConfig,
 )
 from packtap.config.judging import Judging, load_judging
@@ -45,6 +46,7 @@ __all__ = [
     "MqttConfig",
     "PackConfig",
     "PackModelConfig",
+    "PerAgentConfig",
     "Prices",
     "SharedMqttConfig",
     "SqliteConfig",

@@ -45,7 +45,10 @@ class TlsConfig:
     key_file: Path | None = field(
         default=None,
         metadata=about(
-            "The private key of the certificate.", example=Path("device.key"), reads_file=True
+            "The private key of the certificate.",
+            example=Path("device.key"),
+            reads_file=True,
+            secret=True,
         ),
     )
 
@@ -73,10 +76,11 @@ class BrokerConfig:
     password_file: Path | None = field(
         default=None,
         metadata=about(
-            "File that holds the password, and nothing else. A bare name is looked up in "
-            "$CREDENTIALS_DIRECTORY (systemd: LoadCredential=), then beside this file.",
+            "File that holds the password, and nothing else (chmod 600). A bare name is looked up "
+            "in $CREDENTIALS_DIRECTORY (systemd: LoadCredential=), then beside this file.",
             example=Path("mqtt-password"),
             reads_file=True,
+            secret=True,
         ),
     )
     keepalive_s: int = field(

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from packtap.config.agent import AgentConfig, line_problems
 from packtap.config.ingest import IngestConfig
 from packtap.config.keys import Problem
+from packtap.config.modes import configuration_problem
 from packtap.config.web import WebConfig
 from packtap.errors import ConfigError
 
@@ -113,6 +114,7 @@ def inspect_file(path: Path, kind: Kind | None = None) -> Inspection:
         table = read_toml(path)
     except ConfigError as error:
         return Inspection(kind, None, tuple(Problem("", text) for text in error.problems))
+    wrong = configuration_problem(path)
     # Here, so that commands which read no file start without cattrs.
     from packtap.config.structure import Places, structure
 
@@ -132,6 +134,8 @@ def inspect_file(path: Path, kind: Kind | None = None) -> Inspection:
         problems += [Problem(*pair) for pair in _lines_together(table) if pair not in known]
     if isinstance(config, AgentConfig):
         config = _fill_bus(config)
+    if wrong is not None:
+        config, problems = None, [Problem("", wrong), *problems]
     return Inspection(
         kind,
         config,

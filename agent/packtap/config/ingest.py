@@ -6,7 +6,14 @@ from pathlib import Path
 from packtap.config.broker import SharedMqttConfig
 from packtap.config.keys import FILLED, MB, ContradictionError, Url, Within, about
 
-__all__ = ["BatchConfig", "DeadLetterConfig", "InfluxConfig", "IngestConfig", "SqliteConfig"]
+__all__ = [
+    "BatchConfig",
+    "DeadLetterConfig",
+    "InfluxConfig",
+    "IngestConfig",
+    "PerAgentConfig",
+    "SqliteConfig",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +26,11 @@ class InfluxConfig:
     token_file: Path | None = field(
         default=None,
         metadata=about(
-            "File that holds the token, and nothing else; not needed by stores without one.",
+            "File that holds the token, and nothing else (chmod 600); not needed by stores without "
+            "one.",
             example=Path("influx-token"),
             reads_file=True,
+            secret=True,
         ),
     )
     org: str = field(default="packtap", metadata=about("Organisation.", FILLED))
@@ -87,6 +96,36 @@ class BatchConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PerAgentConfig:
+    """How much one agent may send, `[per_agent]`; beyond it messages are refused for good."""
+
+    messages_per_s: float = field(
+        default=50.0,
+        metadata=about(
+            "Messages that it may send a second for ever, each of 4 kB begun; a sound agent sends "
+            "one in ten seconds.",
+            Within(0.1, 100_000),
+        ),
+    )
+    burst_messages: int = field(
+        default=300_000,
+        metadata=about(
+            "Messages that it may send at once after a time of silence: a month of readings that "
+            "waited on the device.",
+            Within(100, 100_000_000),
+        ),
+    )
+    packs_per_day: int = field(
+        default=250,
+        metadata=about(
+            "Packs that it may report in one day, on each of its buses: each is a set of series in "
+            "the store.",
+            Within(1, 100_000),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngestConfig:
     """Everything ingest must be told."""
 
@@ -104,6 +143,10 @@ class IngestConfig:
     dead_letter: DeadLetterConfig = field(
         default_factory=DeadLetterConfig,
         metadata=about("Messages that no retry can save are kept here for a person to look at."),
+    )
+    per_agent: PerAgentConfig = field(
+        default_factory=PerAgentConfig,
+        metadata=about("How much one agent may send; the others must not suffer from it."),
     )
     batch: BatchConfig = field(
         default_factory=BatchConfig, metadata=about("How many messages are written together.")

@@ -167,6 +167,7 @@ class About:
         example: the value in the example where there is no default to show; for a table of named
             tables their values, the first of which stands in the example uncommented.
         reads_file: the value names a file that must be there and readable.
+        secret: what that file holds must be readable by its owner alone.
         shown: an optional table that stands in the example uncommented.
     """
 
@@ -174,6 +175,7 @@ class About:
     check: Check | None = None
     example: object = None
     reads_file: bool = False
+    secret: bool = False
     shown: bool = False
 
 
@@ -183,10 +185,11 @@ def about(
     *,
     example: object = None,
     reads_file: bool = False,
+    secret: bool = False,
     shown: bool = False,
 ) -> Mapping[str, About]:
     """Return the metadata of a field."""
-    return {_METADATA_KEY: About(help_text, check, example, reads_file, shown)}
+    return {_METADATA_KEY: About(help_text, check, example, reads_file, secret, shown)}
 
 
 def about_of(field: Field[Any]) -> About:

@@ -23,6 +23,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from packtap.config.keys import About, Problem, about_of
+from packtap.config.modes import secret_problem
 from packtap.config.problems import (
     MAX_INT,
     RefusedError,
@@ -106,7 +107,10 @@ def _key_hook(
 ) -> Callable[[Any, Any], Any]:
     def hook(value: object, wanted: Any) -> object:
         if described.reads_file:
-            return _find(_path(value), places)
+            found = _find(_path(value), places)
+            if described.secret and (wrong := secret_problem(found, places.credentials)):
+                raise RefusedError(wrong)
+            return found
         if _is_named_tables(wanted):
             return _named_tables(converter, key, value, wanted)
         result = converter.structure(value, wanted)

@@ -65,6 +65,7 @@ class WebConfig:
             "beside this file.",
             example=Path("web-token"),
             reads_file=True,
+            secret=True,
         ),
     )
     hosts: tuple[str, ...] = field(

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from packtap.clock import kernel_synchronised
-from packtap.ingest.sinks import Decoded, KeptForLater, QueuedMessage, Refused
+from packtap.ingest.sinks import Decoded, KeptForLater, QueuedMessage, Refused, Why
+from packtap.kinds import by_name
 from packtap.model import EventState, Severity
 from packtap.points import wrong_counter, wrong_health, wrong_value
 from packtap.wire import (
@@ -49,6 +50,7 @@ LATEST_MS: Final = 4_102_444_800_000  #: 2100-01-01: no reading is from so late,
 AHEAD_MS: Final = 86_400_000  #: one day: a device's clock may be a little ahead of ours
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_PRINTABLE = re.compile(r"[ -~]+")
 _ROW = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
@@ -87,13 +89,15 @@ def decode(
     if names is None or not all(
         _NAME.fullmatch(name) for name in (names.site, names.agent, names.bus, names.kind)
     ):
-        raise Refused("the topic is not packtap/v1/<site>/<agent>/<bus>/<kind>")
+        raise Refused("the topic is not packtap/v1/<site>/<agent>/<bus>/<kind>", Why.TOPIC)
     if names.kind in RETAINED_KINDS or names.kind == TRIAL_KIND:
         return None
     if names.kind not in QUEUED_KINDS:
-        raise Refused(f"kind {names.kind!r} is not known to this version: update packtap ingest")
+        raise Refused(
+            f"kind {names.kind!r} is not known to this version: update packtap ingest", Why.KIND
+        )
     if len(payload) > MAX_PAYLOAD:
-        raise Refused(f"{len(payload)} bytes, at most {MAX_PAYLOAD} are taken")
+        raise Refused(f"{len(payload)} bytes, at most {MAX_PAYLOAD} are taken", Why.SIZE)
     message = _parse(names.kind, payload)
     _check_sender(names, message)
     _check_times(message.t)
@@ -116,18 +120,19 @@ def _parse(kind: str, payload: bytes) -> QueuedMessage:
         if version > SCHEMA:
             raise Refused(
                 f"schema {version} is newer than {SCHEMA}, which is known here: "
-                "update packtap ingest"
+                "update packtap ingest",
+                Why.KIND,
             )
         if version < 1:
-            raise Refused(f"schema {version} never existed")
+            raise Refused(f"schema {version} never existed", Why.KIND)
         message = _DECODERS[kind](payload)
         # A JSON parser silently keeps one of two values of the same key: nobody can say which one
         # was meant, so such a message is not believed.
         json.loads(payload, object_pairs_hook=_unique)
     except (msgspec.DecodeError, ValueError) as exc:
-        raise Refused(f"not a valid {kind} message: {_short(exc)}") from exc
+        raise Refused(f"not a valid {kind} message: {_short(exc)}", Why.FORM) from exc
     except RecursionError as exc:
-        raise Refused(f"not a valid {kind} message: nested too deeply") from exc
+        raise Refused(f"not a valid {kind} message: nested too deeply", Why.FORM) from exc
     return message
 
 
@@ -147,12 +152,15 @@ def _check_sender(topic: Topic, message: QueuedMessage) -> None:
     if (message.agent, message.bus) != (topic.agent, topic.bus):
         raise Refused(
             f"the payload says agent {message.agent[:64]!r} bus {message.bus[:64]!r}, the broker "
-            f"says {topic.agent!r} {topic.bus!r}: a device may speak for itself only"
+            f"says {topic.agent!r} {topic.bus!r}: a device may speak for itself only",
+            Why.SENDER,
         )
     for name in ("pack", "store", "boot"):
         text = getattr(message, name)
         if not text.strip() or len(text) > MAX_TEXT:
             raise Refused(f"{name} has {len(text)} characters, 1-{MAX_TEXT} are allowed")
+    if not _PRINTABLE.fullmatch(message.pack):
+        raise Refused("pack is not plain ASCII: it becomes the name of a series")
     if not 1 <= message.seq <= MAX_INTEGER:
         raise Refused("seq is not between 1 and 2^63 - 1")
 
@@ -165,10 +173,11 @@ def _check_times(times: list[int]) -> None:
         if not EARLIEST_MS <= t <= LATEST_MS:
             raise Refused(
                 f"t[{index}] is {str(t)[:24]} ms, not between 2020 and 2100: "
-                "the clock of the device is wrong"
+                "the clock of the device is wrong",
+                Why.TIME,
             )
         if t <= before:
-            raise Refused(f"t[{index}] is not later than the time before it")
+            raise Refused(f"t[{index}] is not later than the time before it", Why.TIME)
         before = t
 
 
@@ -177,7 +186,8 @@ def _check_clock(latest_ms: int, now_ms: int, synchronised: Callable[[], bool]) 
         return
     if synchronised():
         raise Refused(
-            f"t is {latest_ms} ms, more than one day from now: the clock of the device is wrong"
+            f"t is {latest_ms} ms, more than one day from now: the clock of the device is wrong",
+            Why.TIME,
         )
     # Whose clock is wrong? A device stamps only what it knows the time of; this machine may well
     # be the one that is days behind, and a good reading must not be refused for that.
@@ -219,8 +229,12 @@ def _wrong(row: str, value: JsonValue) -> str | None:
 def _check_event(message: EventMessage) -> None:
     if len(message.t) != 1:
         raise Refused(f"an event has one time, not {len(message.t)}")
-    if not _ROW.fullmatch(message.kind):
-        raise Refused(f"kind {message.kind[:64]!r} is not the name of an event kind")
+    if message.kind not in by_name:
+        raise Refused(
+            f"kind {message.kind[:64]!r} is not the name of an event kind, or of a later version: "
+            "update packtap ingest",
+            Why.KIND,
+        )
     if message.severity not in set(Severity):
         raise Refused(f"severity {message.severity[:64]!r} is not info, warning or critical")
     if message.state not in set(EventState):

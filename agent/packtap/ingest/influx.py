@@ -24,8 +24,8 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
-from packtap.ingest.sinks import Decoded, KeptForLater, Refused, TooLarge
-from packtap.points import delivery_lines, line_protocol, points_of
+from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Tally, TooLarge, Why
+from packtap.points import delivery_lines, line_protocol, points_of, points_of_refusals
 
 __all__ = ["InfluxSink", "InfluxTarget"]
 
@@ -109,6 +109,15 @@ class InfluxSink:
         proof = [line for item in batch for line in delivery_lines(item.topic, item.message)]
         self._send("\n".join(proof), _PROOF_PRECISION)
 
+    def note(self, ingest: str, refused: Tally, t_ms: int) -> None:
+        """Write the counters as measurement `ingest`; raises as `write` does."""
+        points = points_of_refusals(ingest, refused, t_ms)
+        self._send("\n".join(line_protocol(point) for point in points), _PRECISION)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()  # type: ignore[no-untyped-call]
+
     def _send(self, body: str, precision: WritePrecision) -> None:
         if not body:
             return
@@ -126,10 +135,6 @@ class InfluxSink:
                 f"{self._target.url}: {_cause(exc)}",
                 "the store does not answer; check that it runs, influx.url and the network",
             ) from exc
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()  # type: ignore[no-untyped-call]
 
     def _lines(self, batch: Sequence[Decoded]) -> list[str]:
         lines = []
@@ -151,7 +156,7 @@ class InfluxSink:
         status = int(exc.status or 0)
         words = _words(exc)
         if status in _REFUSED and _is_of_store(exc):
-            return Refused(f"the store answers {status}: {words}")
+            return Refused(f"the store answers {status}: {words}", Why.STORE)
         if status == _TOO_LARGE:
             return TooLarge(f"the store answers {status}: {words}")
         return KeptForLater(

@@ -23,19 +23,24 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from packtap.clock import kernel_synchronised
+from packtap.config import PerAgentConfig
+from packtap.config.keys import NAME
 from packtap.errors import StoreError
 from packtap.ingest.dead_letter import DeadLetters, Letter
 from packtap.ingest.decode import decode
-from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Sink, TooLarge
+from packtap.ingest.gate import Gate
+from packtap.ingest.refusals import UNKNOWN, Refusals
+from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Sink, Tally, TooLarge
 from packtap.ingest.stats import Stats, log_difference
 from packtap.ingest.subscription import Delivery, Limits
-from packtap.wire import ReadingsMessage
+from packtap.wire import ReadingsMessage, parse_topic
 
 __all__ = ["Deliveries", "Ingest"]
 
 _log = logging.getLogger(__name__)
 
 _REPORT_S: Final = 60.0
+_NOTE_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
 _LONGEST_RETRY_AFTER_S: Final = 300.0
@@ -46,6 +51,8 @@ _REFUSALS_TOLD: Final = 10  #: log lines a minute; a hostile device must not fil
 
 class Deliveries(Protocol):
     """What the loop needs of a subscription."""
+
+    overrun: int  #: messages that nobody could take up, since the start
 
     @property
     def connected(self) -> bool:
@@ -79,10 +86,11 @@ class _Door(StrEnum):
 class _Item:
     delivery: Delivery
     decoded: Decoded | None = None
-    refusal: str | None = None
+    refusal: Refused | None = None
     kept: KeptForLater | None = None
     settled: bool = False
     acknowledged: bool = field(default=False)
+    has_letter: bool | None = None
 
 
 class Ingest:
@@ -95,8 +103,11 @@ class Ingest:
         limits: how much at once.
         now_ms: this machine's UTC milliseconds.
         synchronised: whether they are known to be right.
+        gate: how much one agent may send.
+        name: of this process at the broker.
         clock_patience_s: how long to wait for that before a device is believed instead.
         beat: told of every sign of life of the loop.
+        note_s: between two notes of what was refused in the store.
     """
 
     def __init__(
@@ -107,15 +118,24 @@ class Ingest:
         limits: Limits | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
+        gate: Gate | None = None,
+        name: str = "packtap-ingest",
         synchronised: Callable[[], bool] = kernel_synchronised,
         clock_patience_s: float = _CLOCK_PATIENCE_S,
         beat: Callable[[], None] = lambda: None,
+        note_s: float = _NOTE_S,
     ) -> None:
         self._subscription = subscription
         self._sink = sink
         self._letters = letters
         self._limits = limits or Limits()
         self._now_ms = now_ms
+        self._gate = gate or Gate(PerAgentConfig())
+        self._name = name
+        self._refusals = Refusals()
+        self._noted: Tally = {}
+        self._note_s = note_s
+        self._note_at = 0.0
         self._synchronised = synchronised
         self._clock_patience_s = clock_patience_s
         self._beat = beat
@@ -133,7 +153,12 @@ class Ingest:
 
     def stats(self) -> Stats:
         """Return a copy of the counters."""
-        return replace(self._stats, connected=self._subscription.connected)
+        return replace(
+            self._stats,
+            connected=self._subscription.connected,
+            overrun=self._subscription.overrun,
+            refused_by=self._refusals.tally(),
+        )
 
     @property
     def running(self) -> bool:
@@ -162,7 +187,9 @@ class Ingest:
                 batch = self._subscription.take(self._limits)
                 if batch:
                     self._settle(batch)
+                self._note_if_due()
                 self._report_if_due()
+            self._note(time.monotonic())
         finally:
             self._sink.close()
 
@@ -171,7 +198,8 @@ class Ingest:
         items = [_Item(delivery) for delivery in batch]
         self._stats.received += len(items)
         for item in items:
-            self._judge(item)
+            if self._admit(item):
+                self._judge(item)
         while True:
             self._stats.waiting = sum(1 for item in items if not item.settled)
             try:
@@ -188,6 +216,16 @@ class Ingest:
                 break  # the broker will deliver them again
         self._stats.waiting = 0
 
+    def _admit(self, item: _Item) -> bool:
+        """Return whether the sender may send so much; once for each delivery."""
+        delivery = item.delivery
+        try:
+            self._gate.admit(_sender(delivery.topic), len(delivery.payload), time.monotonic())
+        except Refused as refused:
+            item.refusal = refused
+            return False
+        return True
+
     def _judge(self, item: _Item) -> None:
         delivery = item.delivery
         item.kept = None
@@ -195,8 +233,10 @@ class Ingest:
             item.decoded = decode(
                 delivery.topic, delivery.payload, self._believed_ms(), self._synchronised
             )
+            if item.decoded is not None:
+                self._gate.admit_series(item.decoded, self._now_ms(), time.monotonic())
         except Refused as refused:
-            item.refusal = refused.reason
+            item.refusal = refused
         except KeptForLater as kept:
             item.kept = kept
         else:
@@ -237,7 +277,7 @@ class Ingest:
         except Refused as refused:
             self._recovered()
             if len(items) == 1:
-                items[0].refusal = refused.reason
+                items[0].refusal = refused
                 self._bury(items)
                 return
             middle = len(items) // 2
@@ -257,10 +297,18 @@ class Ingest:
             )
 
     def _bury(self, items: Sequence[_Item]) -> None:
-        if not items:
+        """Keep letters of what is refused, on disk, and count it."""
+        buried = [(item, item.refusal) for item in items if item.refusal is not None]
+        if not buried:
             return
+        for item, _ in buried:
+            if item.has_letter is None:  # decided once: a disk that is full must not use it up
+                sender, size = _sender(item.delivery.topic), len(item.delivery.payload)
+                item.has_letter = self._refusals.may_keep(sender, size, time.monotonic())
         letters = [
-            Letter(item.delivery.topic, item.delivery.payload, item.refusal or "") for item in items
+            Letter(item.delivery.topic, item.delivery.payload, refusal.reason)
+            for item, refusal in buried
+            if item.has_letter
         ]
         self._door = _Door.LETTERS
         try:
@@ -269,13 +317,15 @@ class Ingest:
             raise KeptForLater(str(exc), "make room or repair the disk") from exc
         self._recovered()
         self._stats.given_up = self._letters.given_up
-        for item in items:
+        self._stats.unkept += len(buried) - len(letters)
+        for item, refusal in buried:
             item.settled = True
             self._stats.refused += 1
+            self._refusals.count(_sender(item.delivery.topic), refusal.why)
             self._refusals_told += 1
             if self._refusals_told <= _REFUSALS_TOLD:
                 topic = item.delivery.topic[:200]
-                _log.warning("refused a message on %s: %s", topic, item.refusal)
+                _log.warning("refused a message on %s: %s", topic, refusal.reason)
 
     def _acknowledge(self, items: Sequence[_Item]) -> None:
         """Acknowledge in the order of arrival, up to the first that has no fate yet."""
@@ -325,6 +375,24 @@ class Ingest:
         self._failures = 0
         self._stats.store = "ok"
 
+    def _note_if_due(self) -> None:
+        """Write what was refused into the store, when it has changed."""
+        now = time.monotonic()
+        if now >= self._note_at:
+            self._note(now)
+
+    def _note(self, now: float) -> None:
+        self._note_at = now + self._note_s
+        tally = self._refusals.tally()
+        if tally == self._noted:
+            return
+        try:
+            self._sink.note(self._name, tally, self._now_ms())
+        except (Refused, KeptForLater) as exc:
+            _log.debug("what was refused is not noted yet: %s", exc)
+        else:
+            self._noted = tally
+
     def _report_if_due(self) -> None:
         """Log one line a minute: what happened in it."""
         now = time.monotonic()
@@ -335,3 +403,11 @@ class Ingest:
         stats, before = self.stats(), self._reported
         self._reported = stats
         log_difference(before, stats, _REPORT_S)
+
+
+def _sender(topic: str) -> str:
+    """Return the agent in a topic, as the broker lets nobody else use it."""
+    names = parse_topic(topic)
+    if names is None or NAME.problem(names.agent):
+        return UNKNOWN
+    return names.agent

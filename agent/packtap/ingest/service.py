@@ -5,6 +5,7 @@ from typing import Final
 from packtap.config import InfluxConfig, IngestConfig, read_secret
 from packtap.errors import ConfigError
 from packtap.ingest.dead_letter import DeadLetters
+from packtap.ingest.gate import Gate
 from packtap.ingest.loop import Ingest
 from packtap.ingest.sinks import Sink
 from packtap.ingest.subscription import Limits, Subscription
@@ -40,7 +41,15 @@ def ingest_of(config: IngestConfig, service: Service | None = None) -> Ingest:
     within_s = _TURN_S + _WRITES * write_s
     subscription = Subscription(config.mqtt, service.beat_of("the connection to the broker"))
     limits = Limits(messages=config.batch.max_messages, wait_s=config.batch.wait_s)
-    return Ingest(subscription, _sink(config), letters, limits, beat=lambda: beat(within_s))
+    return Ingest(
+        subscription,
+        _sink(config),
+        letters,
+        limits,
+        gate=Gate(config.per_agent),
+        name=config.mqtt.client_id,
+        beat=lambda: beat(within_s),
+    )
 
 
 def _sink(config: IngestConfig) -> Sink:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from packtap.errors import StoreError
-from packtap.ingest.sinks import Decoded, KeptForLater
+from packtap.ingest.sinks import Decoded, KeptForLater, Tally
 from packtap.store import Store
 
 __all__ = ["SqliteSink"]
@@ -54,6 +54,10 @@ class SqliteSink:
             raise KeptForLater(str(exc), "make room or repair the disk") from exc
         self.redelivered += new.count(False)
         self.renumbered += self._store.renumbered - before
+
+    def note(self, ingest: str, refused: Tally, t_ms: int) -> None:
+        """Nothing: the file has the schema of the agent's own; log and `--json` tell it."""
+        del ingest, refused, t_ms
 
     def close(self) -> None:
         """Close the file."""

@@ -1,11 +1,16 @@
 """What ingest counts since its start, and the line that it logs about the last minute."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from packtap.ingest.sinks import Tally
 
 __all__ = ["Stats", "log_difference"]
 
 _log = logging.getLogger(__name__)
+
+_MOST_TOLD: Final = 10  #: in one line
 
 
 @dataclass(slots=True)
@@ -16,7 +21,10 @@ class Stats:
         received: deliveries taken up, redeliveries included.
         stored: messages stored, and readings the samples in them.
         ignored: messages of kinds that are not stored (status, pack, state).
-        refused: messages in the dead letters.
+        refused: messages that were refused for good.
+        unkept: refused messages of which no letter was kept: their agent had used up its share.
+        overrun: unacknowledged (QoS 0) messages there was no room for; no agent sends such.
+        refused_by: agent -> what its messages were refused for -> how many.
         given_up: dead letters that had to make room for newer ones.
         retries: times that a batch had to be kept for later.
         acknowledged: deliveries that the broker may forget.
@@ -30,14 +38,17 @@ class Stats:
     readings: int = 0
     ignored: int = 0
     refused: int = 0
+    unkept: int = 0
+    overrun: int = 0
     given_up: int = 0
     retries: int = 0
     acknowledged: int = 0
     waiting: int = 0
     store: str = "ok"
     connected: bool = False
+    refused_by: Tally = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, int | str | bool]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the counters by name, for JSON."""
         return asdict(self)
 
@@ -68,6 +79,8 @@ def log_difference(before: Stats, stats: Stats, seconds: float) -> None:
         stats.store,
         "connected" if stats.connected else "not connected",
     )
+    if told := _new_refusals(before.refused_by, stats.refused_by):
+        _log.warning("refused in the last %.0f s, by agent: %s", seconds, told)
     given_up = stats.given_up - before.given_up
     if given_up:
         _log.warning(
@@ -76,3 +89,17 @@ def log_difference(before: Stats, stats: Stats, seconds: float) -> None:
             given_up,
             seconds,
         )
+
+
+def _new_refusals(before: Tally, now: Tally) -> str:
+    """Return who was refused what between two looks, the most refused first."""
+    rows = [
+        (count - before.get(agent, {}).get(why, 0), agent, why)
+        for agent, counts in now.items()
+        for why, count in counts.items()
+    ]
+    rows = sorted((row for row in rows if row[0]), key=lambda row: (-row[0], row[1:]))
+    words = [f"{agent} {count} {why}" for count, agent, why in rows[:_MOST_TOLD]]
+    if len(rows) > _MOST_TOLD:
+        words.append(f"and {len(rows) - _MOST_TOLD} more")
+    return ", ".join(words)

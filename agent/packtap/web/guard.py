@@ -12,7 +12,6 @@ it can read until it expires, cannot make another one, and does not learn the to
 import hmac
 import logging
 import socket
-import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from ipaddress import ip_address
@@ -22,6 +21,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from packtap.config import read_secret
+from packtap.config.modes import secret_problem
 from packtap.errors import ConfigError
 
 __all__ = ["COOKIE", "SESSION_S", "Guard", "known_hosts", "read_token"]
@@ -166,15 +166,8 @@ def read_token(path: Path, credentials: Path | None = None) -> str:
         ConfigError: unreadable, too short, or readable by others.
     """
     token = read_secret(path)
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise ConfigError([f"cannot be read: {error.strerror}"], str(path)) from error
-    if mode & 0o077 and path.parent != credentials:
-        raise ConfigError(
-            [f"others may read it (mode {mode:o}): chmod 600 {path}"],
-            str(path),
-        )
+    if problem := secret_problem(path, credentials):
+        raise ConfigError([problem], str(path))
     if len(token) < _TOKEN_MIN or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             [
