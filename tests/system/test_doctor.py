@@ -349,6 +349,7 @@ class Place:
     def ingest(self, broker: int, url: str, token: str) -> str:
         """Write a configuration of ingest; return its path."""
         (self.folder / "token").write_text(token)
+        (self.folder / "token").chmod(0o600)
         path = self.folder / "ingest.toml"
         path.write_text(
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n'
@@ -424,6 +425,7 @@ def test_a_port_without_a_broker_is_said_and_the_rest_is_not_called_fine(place: 
 def test_an_access_list_that_refuses_is_found(tmp_path: Path, place: Place) -> None:
     words = {"pi-01": "secret", "pi-02": "secret"}
     (tmp_path / "password").write_text("secret")
+    (tmp_path / "password").chmod(0o600)
 
     def login(user: str) -> str:
         return f'username = "{user}"\npassword_file = "{tmp_path}/password"\n'

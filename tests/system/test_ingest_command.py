@@ -58,6 +58,9 @@ def test_options_are_enough_to_run_without_a_configuration_file(
         "readings": 20,
         "ignored": 0,
         "refused": 0,
+        "unkept": 0,
+        "overrun": 0,
+        "refused_by": {},
         "given_up": 0,
         "retries": 0,
         "acknowledged": 4,
@@ -105,6 +108,7 @@ def test_place_that_cannot_be_written_is_one_line_and_exit_code_2(
 
 def test_token_that_no_header_can_carry_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("gehë1m")
+    (tmp_path / "token").chmod(0o600)
     file = tmp_path / "ingest.toml"
     file.write_text(
         '[mqtt]\nhost = "127.0.0.1"\n[influx]\nurl = "http://127.0.0.1:9"\n'

@@ -211,7 +211,8 @@ def test_answer_400_to_several_messages_refuses_only_the_guilty_one(
             eventually(lambda: ingest.stats().acknowledged == 9, "acknowledgements")
             assert (ingest.stats().refused, ingest.stats().stored) == (1, 8)
         assert not any("tap-13" in body for body in stub.taken)
-        assert sum("tap-13" in body and "tap-0" not in body for body in stub.bodies) == 1
+        readings = [body for body in stub.bodies if not body.startswith("ingest,")]
+        assert sum("tap-13" in body and "tap-0" not in body for body in readings) == 1
     (letter,) = dead_letters(config)
     assert "/tap-13/" in letter["topic"]
 

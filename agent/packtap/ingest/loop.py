@@ -26,7 +26,7 @@ from packtap.clock import kernel_synchronised
 from packtap.config import PerAgentConfig
 from packtap.config.keys import NAME
 from packtap.errors import StoreError
-from packtap.ingest.dead_letter import DeadLetters, Letter
+from packtap.ingest.dead_letter import KEPT_PAYLOAD, DeadLetters, Letter
 from packtap.ingest.decode import decode
 from packtap.ingest.gate import Gate
 from packtap.ingest.refusals import UNKNOWN, Refusals
@@ -303,7 +303,8 @@ class Ingest:
             return
         for item, _ in buried:
             if item.has_letter is None:  # decided once: a disk that is full must not use it up
-                sender, size = _sender(item.delivery.topic), len(item.delivery.payload)
+                sender = _sender(item.delivery.topic)
+                size = min(KEPT_PAYLOAD, len(item.delivery.payload))
                 item.has_letter = self._refusals.may_keep(sender, size, time.monotonic())
         letters = [
             Letter(item.delivery.topic, item.delivery.payload, refusal.reason)

@@ -44,7 +44,7 @@ class Refusals:
 
         Args:
             agent: by its topic.
-            size: bytes of the payload.
+            size: bytes of the payload that would be kept.
             now: monotonic seconds.
         """
         one = self._of(agent)
