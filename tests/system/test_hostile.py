@@ -170,7 +170,7 @@ def _strangers(fleet: Fleet) -> None:
     with member(fleet, stolen, STOLEN) as thief:
         fleet.revoke(STOLEN)
         eventually(
-            lambda: thief.ask(_topic(agent=STOLEN), _readings()) == "Not authorized",
+            lambda: thief.ask(_topic("doctor", STOLEN), b"{}") == "Not authorized",
             "the reload",
             60,
         )
