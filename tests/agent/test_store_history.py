@@ -247,3 +247,14 @@ def test_recent_events_come_latest_first_and_page_by_page(store: Store) -> None:
     rest = store.recent_events("PACK", 10, before=first[-1][0])
     assert [item.id for _, item in rest] == ["e3", "e2", "e1"]
     assert store.recent_events("OTHER", 10) == []
+
+
+@pytest.mark.parametrize("offset", [UTC, UTC + 17 * MINUTE])
+def test_the_newest_reading_is_in_every_range_that_ends_behind_it(
+    store: Store, offset: int
+) -> None:
+    for second in range(0, 3600, 600):
+        store.commit([ride(second * 1000, 1, offset=offset)])
+        end = offset + second * 1000 + 1
+        for span in (HOUR, DAY, 7 * DAY, 30 * DAY):
+            assert lowest(store.history("PACK", end - span, end, 400), "voltage_v")[-1] == 36.0

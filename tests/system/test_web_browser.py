@@ -330,15 +330,21 @@ def test_a_range_is_chosen_with_the_mouse(browser: Browser, server: WebServer) -
         assert visit.errors == []
 
 
-def test_a_reading_between_two_holes_is_drawn(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("after_s", [0, -1])
+def test_a_lone_newest_reading_is_drawn_at_either_end_of_its_point(
+    browser: Browser, tmp_path: Path, after_s: int
+) -> None:
     store = tmp_path / "packtap.db"
-    first = next(readings_of_days(int(time.time() * 1000), 1, 0.1))
-    noon = first.times_ms[0] + 12 * 3_600_000  # well inside of the day that is shown
+    now = int(time.time() * 1000)
+    first = next(readings_of_days(now, 1, 0.1))
+    day = 86_400_000  # midnight begins a point, whatever its width
+    at = (now // day - 1) * day + after_s * 1000
+    fine = {"viewport": PHONE, "device_scale_factor": 3, "color_scheme": "light"}
     lone = {"columns": {"voltage_v": [37.25]}}
-    fill(store, iter([replace(first, times_ms=(noon,), body=lone)]))
+    fill(store, iter([replace(first, times_ms=(at,), body=lone)]))
     with (
         web_server(tmp_path, "--store", str(store)) as server,
-        Visit(browser, server.address, viewport=PHONE, color_scheme="light") as visit,
+        Visit(browser, server.address, **fine) as visit,
     ):
         page = visit.go()
         press(page, "voltage")
@@ -349,7 +355,7 @@ def test_a_reading_between_two_holes_is_drawn(browser: Browser, tmp_path: Path) 
               const area = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
               let found = 0;
               for (let i = 0; i < area.data.length; i += 4) {
-                const [r, g, b, a] = area.data.slice(i, i + 4);
+                const [r, g, b, a] = area.data.subarray(i, i + 4);
                 if (a > 100 && b > 180 && b - r > 100 && b - g > 60) found += 1;
               }
               return found > 0;

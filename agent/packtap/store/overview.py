@@ -289,9 +289,11 @@ def _fold_rollups(
         "SELECT t, body FROM rollup WHERE origin = ? AND span_ms = ? AND t > ? AND t < ?",
         (origin[0], span, low - offset - span, high - offset),
     ).fetchall()
+    # The newest span may reach beyond the end: its readings stand in the last point, not nowhere.
+    last = (high - 1) // bucket * bucket
     for t, body in rows:
         # Spans begin with the boot, points with the clock: the middle decides.
-        start = (t + offset + span // 2) // bucket * bucket
+        start = min((t + offset + span // 2) // bucket * bucket, last)
         add(buckets.setdefault(start, {}), json.loads(body))
 
 

@@ -48,12 +48,14 @@ export function drawPlot(frame, what) {
     bands.push({ series: [at + 2, at], fill: `color-mix(in srgb, ${line} ${isStrong ? 30 : 14}%, transparent)` });
     lone.push([columns[name], line]);
   }
+  // A point stands in the middle of its bucket: that of the newest reading may end after the range.
+  const shown = [Math.min(from / S, times[0]), Math.max(to / S, times[times.length - 1])];
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { stroke: colour("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
   const plot = new uPlot({
     ...sizeIn(frame),
     series, bands,
     legend: { show: false },
-    scales: { x: { time: true, range: [from / S, to / S] }, y: { range: (u, low, high) => padded(low, high) } },
+    scales: { x: { time: true, range: shown }, y: { range: (u, low, high) => padded(low, high) } },
     axes: [{ ...axis, values: TICKS }, { ...axis, size: 48 }],
     cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
     hooks: {
