@@ -253,8 +253,10 @@ def test_recent_events_come_latest_first_and_page_by_page(store: Store) -> None:
 def test_the_newest_reading_is_in_every_range_that_ends_behind_it(
     store: Store, offset: int
 ) -> None:
-    for second in range(0, 3600, 600):
-        store.commit([ride(second * 1000, 1, offset=offset)])
+    for second in range(0, 3600, 300):
+        volts = 36 + second / 10_000
+        store.commit([readings(second * 1000, offset=offset, columns={"voltage_v": [volts]})])
         end = offset + second * 1000 + 1
         for span in (HOUR, DAY, 7 * DAY, 30 * DAY):
-            assert lowest(store.history("PACK", end - span, end, 400), "voltage_v")[-1] == 36.0
+            plot = store.history("PACK", end - span, end, 400)
+            assert highest(plot, "voltage_v")[-1] == volts
