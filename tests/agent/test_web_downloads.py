@@ -100,16 +100,21 @@ def test_the_report_says_what_the_running_agent_tells_and_that_it_does(
     assert "Damaged cells" in page.partition("</header>")[2][:1500]
     assert "none: made of a store, not of a recording" in page
     assert "720 in the store" in page
+    assert "<td>3JDEA24M1D0815</td>" in page
+    assert len(re.findall(r'<rect [^>]*class="bar', page)) == 4  # as the agent tells it now
 
 
 def test_a_store_alone_tells_what_its_agent_remembered(client: TestClient, store: Path) -> None:
     memory = PackMemory(PACK, 0x22)
     memory.evidence = found_dead()
     memory.last_h = END / 3_600_000
+    memory.identity.known |= {"firmware": "9.8.7", "cycle_count": 214, "cell_count": 10}
     with Store.open(store) as opened:
         opened.commit([], [KeptMemory(PACK, 0x22, memory.as_document())])
     page = report(client)
     assert "rests on what the agent remembered of this pack, saved 2026-09-21 14:13 UTC" in page
+    assert "9.8.7" in page
+    assert "214" in page.partition("Cycles")[2][:40]
     assert "moisture suspected" in page.partition("Judged, and found to be fine")[2]
 
 

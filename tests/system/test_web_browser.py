@@ -445,12 +445,12 @@ def test_report_and_flight_recordings_are_taken_from_the_page(
     flight.write_bytes(gzip.compress(f"{remark}\n".encode() + genuine))
     words = ("--store", str(store), "--now", str(now))
     with (
-        FakeAgent(now, events=[raised(severity="critical")]),
+        FakeAgent(now, values=VALUES, events=[raised(severity="critical")]),
         web_server(tmp_path, *words) as server,
         Visit(browser, server.address, viewport=screen, accept_downloads=True) as visit,
     ):
         page = visit.go()
-        row = page.locator(".flights tbody tr")
+        row = page.locator(".flights li")
         expect(row).to_have_count(1)
         expect(row).to_contain_text("cell undervoltage")
         expect(row.locator(".serial")).to_have_text(HOSTILE.partition("/")[0])

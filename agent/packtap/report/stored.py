@@ -63,7 +63,7 @@ def stored_case(
     gathered = Gathered()
     plot = store.history(summary.pack, begin_ms, end_ms + 1, _POINTS)
     _take_courses(gathered, plot)
-    latest = _latest(store, summary)
+    latest = _latest(store, summary, now)
     gathered.take_latest(latest, store.rows(summary.pack))
     gathered.take_events(events)
     whole = "" if begin_ms == summary.first_ms else "; courses and events are of the last 30 days"
@@ -120,13 +120,22 @@ def _ranking(
     )
 
 
-def _latest(store: Store, summary: PackSummary) -> Snapshot:
-    """Return what is known last of the pack, each value as it was read."""
+def _latest(store: Store, summary: PackSummary, now: Mapping[str, object] | None) -> Snapshot:
+    """Return what is known last of the pack: remembered, stored, and told by a running agent."""
+    values: dict[str, Value] = {}
+    document = store.memory(summary.pack)
+    if document is not None:
+        values |= PackMemory.from_document(document, summary.pack, BMS).identity.known
+        values.pop("cell_count", None)
+    if not summary.pack.startswith("unknown-"):
+        values["serial"] = summary.pack  # a pack is named by its serial
     known = store.latest(summary.pack, summary.agent, summary.bus)
-    values: dict[str, Value] = {name: value for name, (value, _) in known.items()}
-    times: dict[str, float | None] = {name: t / 1000 for name, (_, t) in known.items()}
-    if "serial" not in values and not summary.pack.startswith("unknown-"):
-        values["serial"], times["serial"] = summary.pack, None  # a pack is named by its serial
+    values |= {name: value for name, (value, _) in known.items()}
+    told = None if now is None else now.get("values")
+    if isinstance(told, Mapping):
+        values |= {n: tuple(v) if isinstance(v, list) else v for n, v in told.items()}
+    times: dict[str, float | None] = dict.fromkeys(values)
+    times |= {name: t / 1000 for name, (_, t) in known.items()}
     cells = values.get("cell_voltages_mv")
     doubts = find_doubts(Report(values, times))
     count = len(cells) if isinstance(cells, tuple) and cells else None

@@ -63,25 +63,17 @@ export class Downloads {
   table(found) {
     const head = el("h3", {}, "Flight recordings: what the wires said around a critical event");
     if (!found.length) return [head, el("p", { class: "note" }, "None beside this store.")];
-    return [
-      head,
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Flight recordings" }, el("table", {},
-        el("thead", {}, el("tr", {}, ["event at", "event", "pack", "size", "take away"].map((name) => el("th", { scope: "col" }, name)))),
-        el("tbody", {}, found.map((flight) => this.row(flight))))),
-    ];
+    return [head, el("ul", { class: "links", "aria-label": "Flight recordings" }, found.map((flight) => this.row(flight)))];
   }
 
   row(flight) {
     const key = { ...this.key, flight: flight.name };
     const when = moment(flight.t_ms);
-    return el("tr", {},
-      el("th", { scope: "row" }, when),
-      el("td", {}, flight.kind.replaceAll("_", " ")),
-      el("td", { class: "serial" }, flight.pack || UNKNOWN),
-      el("td", {}, size(flight.size)),
-      el("td", {},
-        el("a", { href: address("api/flight", key), download: "", "aria-label": `capture of ${when}` }, "capture"), " ",
-        el("a", { href: address("api/report", key), download: "", "aria-label": `report of ${when}` }, "report")));
+    return el("li", {},
+      el("strong", {}, flight.kind.replaceAll("_", " ")), `, ${when}, ${size(flight.size)}`,
+      el("div", { class: "note" }, "pack ", el("span", { class: "serial" }, flight.pack || UNKNOWN)),
+      el("a", { href: address("api/flight", key), download: "", "aria-label": `capture of ${when}` }, "capture"), " \u00b7 ",
+      el("a", { href: address("api/report", key), download: "", "aria-label": `report of ${when}` }, "report"));
   }
 }
 
