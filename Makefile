@@ -4,6 +4,7 @@
 #   make test    everything is tested, with real servers (installs what is missing)
 #   make check   format, lint, types, import contracts
 #   make bench   figures of this machine
+#   make boot    the services under a real systemd, as root, into tests/BOOT.md
 #   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures;
 #                OWN: random scooters a family of our own simulation, a minute each)
 
@@ -16,7 +17,7 @@ JOBS ?= 4
 SCENARIOS ?= tests/scenarios
 OWN ?= 3
 
-.PHONY: demo test check bench score format lock clean help
+.PHONY: demo test check bench score boot format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -46,6 +47,14 @@ bench: $(VENV)/.dev
 score: $(VENV)/.dev
 	-$(BIN)/python tests/score.py --own $(OWN) $(SCENARIOS) > tests/SCORE.md
 	@sed -n '/^##/,$$p' tests/SCORE.md
+
+boot: $(VENV)/.dev
+	@{ echo '# What systemd does with the services'; echo; \
+	  echo 'Printed by `make boot` (tests/boot/recipe.py says what that is). The power-off ends every process'; \
+	  echo 'at once; what they had handed to the kernel is kept by the host of the container, which stays up.'; \
+	  echo 'The kernel, and with it the id of the boot, is the same in both boots.'; echo; \
+	  $(BIN)/python tests/boot/recipe.py; } > tests/BOOT.md.part; code=$$?; \
+	  cat tests/BOOT.md.part; [ $$code = 2 ] || mv tests/BOOT.md.part tests/BOOT.md; exit $$code
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the real servers that the tests run against, if one is missing, and says so.
 # Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6),
-# Chromium for the page and the report, poppler's pdftotext for what it prints.
+# Chromium for the page and the report, poppler's pdftotext for what it prints, systemd's
+# systemd-analyze for the units (no systemd needs to run).
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
@@ -13,6 +14,7 @@ need victoria-metrics victoria-metrics
 need nginx nginx-light
 need chromium chromium
 need pdftotext poppler-utils
+need systemd-analyze systemd
 [ -n "$missing" ] || exit 0
 
 install="apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends$missing"

@@ -322,7 +322,7 @@ class Agent:
         self._flush()
         if not self._unannounced:
             self._resumption.save(self._tap, self._clock.boot_s())
-        self._uplink.stop(timeout=3.0)
+        self._uplink.stop(timeout=2.0)
         try:
             self._now_file.remove()
         except OSError as error:

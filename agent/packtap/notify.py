@@ -23,7 +23,7 @@ _log = logging.getLogger("packtap.service")
 
 #: Feed so many times within the time that systemd allows.
 _FEEDS: Final = 4
-_STATUS_EVERY_S: Final = 10.0
+_STATUS_EVERY_S: Final = 5.0
 #: How long a start that goes on may still take, each time it is said anew.
 _START_S: Final = 60
 

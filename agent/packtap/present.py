@@ -317,9 +317,7 @@ def _is_identity(name: str) -> bool:
 def in_one_line(document: Mapping[str, Any]) -> str:
     """Return the now-file's document in a line of words, as `systemctl status` shows it."""
     lines = document["lines"]
-    down = [line["name"] for line in lines if not line["is_up"]]
-    said = [f"{line['name']} is open" for line in lines if line["is_up"]]
-    said += [f"{name} cannot be opened, tried again" for name in down]
+    said = [f"{line['name']} is {'open' if line['is_up'] else 'not open'}" for line in lines]
     said.append(document["pack"] or "no pack seen yet")
     uplink, waiting = document["uplink"], document["outbox"].get("messages")
     said.append("broker connected" if uplink["connected"] else "no broker")

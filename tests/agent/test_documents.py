@@ -18,6 +18,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "deploy/WIRING.md",
+    "systemd/README.md",
 )
 README = (ROOT / "README.md").read_text()
 _PATH = re.compile(r"`((?:protocol|agent|tests|deploy|systemd|\.ci)/[\w./-]+)`")

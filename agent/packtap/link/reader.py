@@ -24,7 +24,7 @@ _log = logging.getLogger("packtap.link")
 
 _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 5.0
-_STOP_S: Final = 1.0
+_STOP_S: Final = 0.5
 #: A sign of life follows within: a read takes 20 ms, a port of a hub that resets some seconds, a
 #: name that no server knows up to two minutes.
 _READ_BEAT_S: Final = 20.0
