@@ -10,17 +10,23 @@ Two families:
   the broker has acknowledged them, and are stored by ingest exactly once in effect;
 * retained (`status`, `pack`, `state`, `diagnosis`): the latest only, outside `seq`.
 
+A queued payload is one JSON object; or, deflated (zlib), one or more of them, a line each: a
+backlog goes in bundles, and a batch of readings says nearly the same many times over. Events go as
+they are.
+
 And one that nobody keeps: `doctor`, by which `packtap doctor` learns whether the broker lets this
 device publish. It is not retained, and ingest passes over it.
 """
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Final
 
 __all__ = [
     "ADDED",
+    "DEFLATED_MOST",
     "QUEUED_KINDS",
     "RETAINED_KINDS",
     "SCHEMA",
@@ -34,8 +40,10 @@ __all__ = [
     "QueuedMessage",
     "ReadingsMessage",
     "Topic",
+    "bundle",
     "encode",
     "parse_topic",
+    "unbundle",
 ]
 
 SCHEMA: Final = 1
@@ -46,6 +54,11 @@ RETAINED_KINDS: Final = frozenset({"status", "pack", "state", "diagnosis"})
 ADDED: Final = frozenset({"gaps"})
 #: Published on trial only: stored by nobody.
 TRIAL_KIND: Final = "doctor"
+#: What is larger is not deflated: few deflated bytes may hold much, and a receiver must bound it.
+DEFLATED_MOST: Final = 2**20
+_LEVEL: Final = 6
+#: How zlib begins; no JSON object does.
+_DEFLATED: Final = b"\x78"
 #: Kinds of which a bus has one for each pack; that of the second pack ends in /bms2.
 _OF_EACH_PACK: Final = frozenset({"pack", "state", "diagnosis"})
 
@@ -178,6 +191,33 @@ def encode(message: QueuedMessage) -> bytes:
         raise TypeError(f"not a message: {message!r}")
     body = {item.name: getattr(message, item.name) for item in fields(message)}
     return _dump({name: value for name, value in body.items() if name not in ADDED or value})
+
+
+def bundle(payloads: Sequence[bytes]) -> bytes:
+    """Return payloads of one topic as one."""
+    return zlib.compress(b"\n".join(payloads), _LEVEL)
+
+
+def unbundle(payload: bytes | bytearray, max_bytes: int) -> list[bytes]:
+    """Return the payloads of which this one consists; itself if it is not deflated.
+
+    Args:
+        payload: as it came.
+        max_bytes: that may come out of it: a few bytes can swell to gigabytes.
+
+    Raises:
+        ValueError: damaged, or more comes out of it.
+    """
+    if not payload.startswith(_DEFLATED):
+        return [bytes(payload)]
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(payload, max_bytes + 1)
+    except zlib.error as exc:
+        raise ValueError(f"damaged: {exc}") from exc
+    if len(text) > max_bytes or not stream.eof or stream.unused_data:
+        raise ValueError(f"not whole, or more than {max_bytes} bytes inside")
+    return text.split(b"\n")
 
 
 def _dump(body: dict[str, object] | Sequence[object]) -> bytes:

@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from packtap.wire import unbundle
 from system.process import HOST, eventually
 
 __all__ = ["Arrival", "Subscriber", "subscribe"]
@@ -63,8 +64,9 @@ def subscribe(
         witness.is_subscribed = True
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
-        document = json.loads(message.payload)
-        witness.arrivals.append(Arrival(message.topic, message.retain, document))
+        for payload in unbundle(message.payload, 2**24):
+            document = json.loads(payload)
+            witness.arrivals.append(Arrival(message.topic, message.retain, document))
 
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe

@@ -1,5 +1,6 @@
 """The three fates, against a broker and a store that misbehave on a script."""
 
+import base64
 import json
 import logging
 import threading
@@ -16,6 +17,7 @@ from packtap.ingest.loop import Ingest
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Tally, TooLarge, Why
 from packtap.ingest.stats import Stats, log_difference
 from packtap.ingest.subscription import Delivery, Limits
+from packtap.wire import bundle
 
 NOW = 1763800100000
 DEADLINE_S = 30.0
@@ -443,3 +445,24 @@ def test_note_that_the_store_refuses_is_written_again_later(
     _until(lambda: made.stats().stored == 1)
     assert made.stop()
     assert len(asked) == 3
+
+
+def test_bundle_is_acknowledged_once_when_each_message_has_its_fate(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    broker.deliver(bundle([_message(1), b"no message", _message(3)]))
+    _until(lambda: len(broker.acknowledged) == 1)
+    assert (ingest.stats().stored, ingest.stats().refused) == (2, 1)
+    (letter,) = letters.read_text().splitlines()
+    assert json.loads(letter)["payload"] == "no message"
+
+
+def test_bundle_that_cannot_be_taken_apart_is_refused_as_it_came(
+    broker: Broker, store: Store, ingest: Ingest, letters: Path
+) -> None:
+    payload = bundle([_message(1), _message(2)])[:-3]
+    broker.deliver(payload)
+    _until(lambda: len(broker.acknowledged) == 1)
+    (letter,) = letters.read_text().splitlines()
+    assert base64.b64decode(json.loads(letter)["payload_base64"]) == payload
+    assert ingest.stats().stored == 0

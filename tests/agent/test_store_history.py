@@ -199,6 +199,7 @@ def test_an_older_store_gets_its_rollups_when_it_is_converted(path: Path) -> Non
         for table in ("pack_memory", "arrived", "told_gap"):
             conn.execute(f"DROP TABLE {table}")
         conn.execute("ALTER TABLE source DROP COLUMN settled_seq")
+        conn.execute("DROP INDEX outbox_events")
         conn.execute("PRAGMA user_version = 2")
     conn.close()
     with Store.open(path, BOUND) as store:

@@ -81,7 +81,20 @@ def empty(store: Store) -> bool:
 # --- without faults -------------------------------------------------------------------------------
 
 
-def test_everything_arrives_once_in_order_and_leaves_the_outbox(
+def test_event_overtakes_a_backlog_which_travels_in_bundles(
+    tmp_path: Path, path: Path, store: Store
+) -> None:
+    with start_mosquitto(tmp_path) as broker, subscribe(broker.port) as witness:
+        queued = fill(store, 3000)
+        queued += store.commit([event("e1", t=4000), event("e2", t=4001)])
+        with uplink(path, broker.port) as sender:
+            eventually(lambda: empty(store), "an empty outbox")
+            assert sender.stats.acked == len(queued)
+        assert sorted(witness.seqs()) == queued
+        assert witness.seqs()[:2] == [3001, 3002]
+
+
+def test_everything_arrives_once_readings_in_order_and_leaves_the_outbox(
     tmp_path: Path, path: Path, store: Store
 ) -> None:
     with start_mosquitto(tmp_path) as broker, subscribe(broker.port) as witness:
@@ -99,7 +112,9 @@ def test_everything_arrives_once_in_order_and_leaves_the_outbox(
                 0,
             )
             assert sender.stats.last_error is None
-        assert witness.seqs() == queued == list(range(1, 521))
+        assert sorted(witness.seqs()) == queued == list(range(1, 521))
+        numbers = [item.document["seq"] for item in witness.of("readings")]
+        assert numbers == sorted(numbers)
         assert store.rows() == 500
         (last,) = [item for item in witness.of("readings") if item.document["seq"] == 1]
         assert last.topic == READINGS

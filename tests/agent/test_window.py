@@ -167,3 +167,32 @@ def test_waiting_since_is_the_time_of_the_oldest_unanswered_message() -> None:
     assert window.waiting_since() == 4
     window.acknowledged(1, now=6)
     assert window.waiting_since() == 5
+
+
+def test_bundle_is_one_on_the_way_and_many_that_arrive() -> None:
+    window = Window(2, settle_s=3)
+    window.sent(1, READINGS, 101, 0, also=[2, 3])
+    assert (window.in_flight, window.messages_of(101), window.messages_of(9)) == (1, 3, 0)
+    assert not any(window.may_send(seq, READINGS, 0) for seq in (1, 2, 3))
+    window.acknowledged(101, 1)
+    assert window.settled(heard_at=4) == [1, 2, 3]
+
+
+def test_of_a_bundle_on_which_the_connection_ends_each_is_tried_alone() -> None:
+    window = Window(2, settle_s=3)
+    assert window.may_bundle(2, READINGS)
+    window.sent(1, READINGS, 101, 0, also=[2, 3])
+    assert window.lost(1) is None
+    assert [window.may_bundle(seq, READINGS) for seq in (1, 2, 3, 4)] == [False] * 3 + [True]
+    assert window.may_send(2, READINGS, 2)
+    window.sent(2, READINGS, 102, 2)
+    window.acknowledged(102, 3)
+    assert [window.may_bundle(seq, READINGS) for seq in (1, 2, 3)] == [False, True, False]
+
+
+def test_of_a_bundle_that_is_too_large_each_is_tried_alone_at_once() -> None:
+    window = Window(2, settle_s=3)
+    window.sent(1, READINGS, 101, 0, also=[2])
+    window.set_aside(101, 1)
+    assert window.may_send(1, READINGS, 1)
+    assert not window.may_bundle(1, READINGS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from packtap.wire import Topic, parse_topic
+from packtap.wire import Topic, bundle, parse_topic, unbundle
 
 OWN = "packtap/v1/workshop/tap-01/main"
 
@@ -36,3 +36,25 @@ def test_what_each_pack_has_may_be_that_of_the_second_pack(kind: str) -> None:
 )
 def test_nothing_else_may_follow(rest: str) -> None:
     assert parse_topic(f"{OWN}/{rest}") is None
+
+
+def test_bundle_gives_back_what_went_in() -> None:
+    payloads = [b'{"v":1,"text":"a\\nb"}', b'{"v":1}']
+    assert unbundle(bundle(payloads), 1000) == payloads
+    assert unbundle(payloads[0], 1000) == [payloads[0]]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        bundle([b"{}" * 600]),
+        bundle([b"{}"])[:-1],
+        bundle([b"{}"]) + b"more",
+        b"\x78\x9cnothing of the kind",
+        b"\x78",
+    ],
+    ids=["swells", "cut", "more behind", "damaged", "head alone"],
+)
+def test_bundle_that_is_damaged_or_swells_is_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"damaged|not whole"):
+        unbundle(payload, 1000)

@@ -29,6 +29,7 @@ from packtap.errors import StoreError
 from packtap.ingest.dead_letter import KEPT_PAYLOAD, DeadLetters, Letter
 from packtap.ingest.decode import decode
 from packtap.ingest.gate import Gate
+from packtap.ingest.opening import opened
 from packtap.ingest.refusals import UNKNOWN, Refusals
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Sink, Tally, TooLarge
 from packtap.ingest.stats import Stats, log_difference
@@ -88,6 +89,7 @@ class _Item:
     decoded: Decoded | None = None
     refusal: Refused | None = None
     kept: KeptForLater | None = None
+    is_last: bool = True  #: of its delivery, which is acknowledged with it
     settled: bool = False
     acknowledged: bool = field(default=False)
     has_letter: bool | None = None
@@ -195,7 +197,9 @@ class Ingest:
 
     def _settle(self, batch: Sequence[Delivery]) -> None:
         """Bring each delivery to its fate and acknowledge it; give up if they all went stale."""
-        items = [_Item(delivery) for delivery in batch]
+        items = [
+            _Item(part, is_last=is_last) for delivery in batch for part, is_last in opened(delivery)
+        ]
         self._stats.received += len(items)
         for item in items:
             if self._admit(item):
@@ -333,7 +337,9 @@ class Ingest:
         for item in items:
             if not item.settled:
                 return
-            if not item.acknowledged and self._subscription.acknowledge(item.delivery):
+            if item.acknowledged or not item.is_last:
+                continue
+            if self._subscription.acknowledge(item.delivery):
                 self._stats.acknowledged += 1
             item.acknowledged = True
 

@@ -162,6 +162,12 @@ class Store:
                 record_loss(conn, unreadable)
         return queued
 
+    def pending_events(self, limit: int, without: Collection[Topic] = ()) -> list[Queued]:
+        """Return dated events that wait for delivery, in order of seq; as `pending`."""
+        with self._reading() as conn:
+            # One that cannot be read is dropped by `pending`.
+            return history.pending(conn, 0, limit, without, only_events=True)[0]
+
     def settle(self, seqs: Sequence[int]) -> None:
         """Take delivered messages out of the outbox; they stay in history while there is room."""
         with self._writing() as conn:

@@ -56,17 +56,26 @@ _PENDING: Final = """
     JOIN origin o ON o.id = b.origin
     JOIN source s ON s.id = o.source
     JOIN message m ON m.id = b.message
-    WHERE b.seq > ? AND o.utc_offset_ms IS NOT NULL {without}
+    WHERE b.seq > ? AND o.utc_offset_ms IS NOT NULL {only} {without}
     ORDER BY b.seq LIMIT ?"""
+#: In these words: the partial index `outbox_events` is of them.
+_ONLY_EVENTS: Final = "AND b.kind = 'event'"
 _WITHOUT: Final = " AND NOT (b.kind = ? AND s.site = ? AND s.agent = ? AND s.bus = ?)"
 
 
 def pending(
-    conn: sqlite3.Connection, after_seq: int, limit: int, without: Collection[Topic]
+    conn: sqlite3.Connection,
+    after_seq: int,
+    limit: int,
+    without: Collection[Topic],
+    *,
+    only_events: bool = False,
 ) -> tuple[list[Queued], list[int]]:
     """Return dated messages that wait for delivery, and the seqs of rows that cannot be read."""
     names = [name for t in without for name in (t.kind, t.site, t.agent, t.bus)]
-    query = _PENDING.format(without=_WITHOUT * len(without))
+    query = _PENDING.format(
+        without=_WITHOUT * len(without), only=_ONLY_EVENTS if only_events else ""
+    )
     queued, unreadable = [], []
     for row in conn.execute(query, (after_seq, *names, limit)).fetchall():
         try:

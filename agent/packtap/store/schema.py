@@ -152,8 +152,13 @@ CREATE TABLE told_gap (
 ALTER TABLE source ADD COLUMN settled_seq INTEGER;
 """
 
+#: Events overtake a backlog of 100 000 messages: they must be found without a look at all of it.
+_SIXTH: Final = """
+CREATE INDEX outbox_events ON outbox (seq) WHERE kind = 'event';
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 
 #: What SQL alone cannot do, after the script that leads to this version.
 _FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {

@@ -60,6 +60,16 @@ class OutboxAccess:
             self._fail(exc, now)
             return []
 
+    def events(self, limit: int, without: Collection[Topic], now: float) -> list[Queued]:
+        """Return the oldest events that wait: they overtake everything."""
+        if self._store is None or not limit:
+            return []
+        try:
+            return self._store.pending_events(limit, without)
+        except StoreError as exc:
+            self._fail(exc, now)
+            return []
+
     def settle(self, seqs: Sequence[int], now: float) -> bool:
         """Take messages out of the outbox; tell whether that went well."""
         if self._store is None:

@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,11 @@ from typing import Final
 from packtap import __version__
 from packtap.config import MqttConfig
 from packtap.errors import DeliveryError
+from packtap.store import Queued
 from packtap.uplink.connection import Ack, Connection
 from packtap.uplink.outbox import OutboxAccess
 from packtap.uplink.window import Window
-from packtap.wire import Topic
+from packtap.wire import DEFLATED_MOST, Topic, bundle
 
 __all__ = ["Uplink", "UplinkStats"]
 
@@ -42,6 +43,13 @@ _FAREWELL_S: Final = 1.0
 #: somebody holds it), a connection for names, addresses and the broker's first word.
 _TURN_BEAT_S: Final = 90.0
 _CONNECT_BEAT_S: Final = 240.0
+
+#: So many messages wait: a backlog, which goes in bundles.
+_BACKLOG: Final = 60
+_BUNDLE_BYTES: Final = 48 * 1024
+#: Kinds that may go deflated, and from which size on that is worth it; an event stays readable.
+_BUNDLED: Final = frozenset({"readings", "link", "health"})
+_WORTH_BYTES: Final = 600
 
 _NOBODY: Final = 0x10
 _FAILURE: Final = 0x80
@@ -260,25 +268,63 @@ class Uplink:
             self._store_id = outbox.store_id
             window.forget()
         window.wake_holds(now)
+        for message in outbox.events(min(window.room, connection.room), window.held(now), now):
+            if window.may_send(message.seq, message.topic, now):
+                self._send(connection, [message], now)
         while room := min(window.room, connection.room):
-            queued = outbox.pending(window.after_seq, room, window.held(now), now)
+            limit = max(room, _BACKLOG)
+            queued = outbox.pending(window.after_seq, limit, window.held(now), now)
             if not queued:
                 if now >= self._due["rewind"] and window.after_seq:
                     self._due["rewind"] = now + _REWIND_EVERY_S
                     window.rewind()
                 return True
-            for message in queued:
-                window.after_seq = message.seq
-                if not window.may_send(message.seq, message.topic, now):
-                    continue
-                topic = str(message.topic)
-                if not connection.fits(topic, message.payload):
-                    self._set_aside(message.seq, "is larger than the broker takes")
-                    window.pass_over(message.seq, now)
-                    continue
-                mid = connection.publish(topic, message.payload)
-                window.sent(message.seq, message.topic, mid, now)
+            for together in self._together(queued, now, is_backlog=len(queued) >= _BACKLOG):
+                if not min(window.room, connection.room):
+                    return False
+                # What was sent in between may have made its topic wait for an answer.
+                sendable = [m for m in together if window.may_send(m.seq, m.topic, now)]
+                if sendable:
+                    self._send(connection, sendable, now)
+            window.after_seq = max(window.after_seq, queued[-1].seq)
         return False
+
+    def _together(
+        self, queued: Sequence[Queued], now: float, *, is_backlog: bool
+    ) -> Iterator[list[Queued]]:
+        """Yield what goes as one: of a backlog the messages of one topic, else each alone."""
+        window = self._window
+        bundles: dict[Topic, list[Queued]] = {}
+        for message in queued:
+            alone = not is_backlog or message.topic.kind not in _BUNDLED
+            alone = alone or len(message.payload) > _BUNDLE_BYTES
+            if not window.may_send(message.seq, message.topic, now):
+                continue
+            if alone or not window.may_bundle(message.seq, message.topic):
+                yield [message]
+                continue
+            one = bundles.setdefault(message.topic, [])
+            one.append(message)
+            if sum(len(each.payload) for each in one) > _BUNDLE_BYTES:
+                yield bundles.pop(message.topic)
+        yield from bundles.values()
+
+    def _send(self, connection: Connection, messages: Sequence[Queued], now: float) -> None:
+        """Publish messages of one topic as one; one that is larger than possible is set aside."""
+        first, *others = messages
+        topic, payload = str(first.topic), first.payload
+        is_worth = _WORTH_BYTES <= len(payload) <= DEFLATED_MOST
+        if others or (first.topic.kind in _BUNDLED and is_worth):
+            payload = bundle([each.payload for each in messages])
+        if connection.fits(topic, payload):
+            mid = connection.publish(topic, payload)
+            self._window.sent(first.seq, first.topic, mid, now, [each.seq for each in others])
+        elif others:
+            for each in messages:
+                self._send(connection, [each], now)
+        else:
+            self._set_aside(first.seq, "is larger than the broker takes")
+            self._window.pass_over(first.seq, now)
 
     def _publish_retained(self, connection: Connection) -> None:
         while connection.room:
@@ -293,10 +339,11 @@ class Uplink:
         now = connection.heard_at
         while connection.acks:
             ack = connection.acks.popleft()
+            count = self._window.messages_of(ack.mid)
             if ack.reason == 0:
-                self._taken(self._window.acknowledged(ack.mid, now))
+                self._taken(self._window.acknowledged(ack.mid, now), count)
             elif ack.reason < _FAILURE:
-                self._unclaimed(self._window.hold(ack.mid, now))
+                self._unclaimed(self._window.hold(ack.mid, now), count)
             elif ack.reason in _OF_ONE_MESSAGE:
                 self._count(refused=self._stats.refused + 1)
                 seq = self._window.set_aside(ack.mid, now)
@@ -304,18 +351,19 @@ class Uplink:
             else:
                 self._refused(self._window.hold(ack.mid, now), ack)
 
-    def _taken(self, topic: Topic | None) -> None:
+    def _taken(self, topic: Topic | None, count: int) -> None:
         if topic is None:
             return  # a retained message
         self._complained.discard(topic)
-        self._count(acked=self._stats.acked + 1)
+        self._count(acked=self._stats.acked + count)
         if self._stats.last_error is not None and not self._window.is_holding:
             self._count(last_error=None)
 
-    def _unclaimed(self, topic: Topic | None) -> None:
+    def _unclaimed(self, topic: Topic | None, count: int) -> None:
         if topic is None:
             return  # a retained message: it waits at the broker for whoever comes
-        self._count(unclaimed=self._stats.unclaimed + 1, last_error=f"nobody subscribes to {topic}")
+        error = f"nobody subscribes to {topic}"
+        self._count(unclaimed=self._stats.unclaimed + count, last_error=error)
         if self._is_new(topic):
             _log.warning("nobody subscribes to %s: kept until somebody does; is ingest up?", topic)
 

@@ -9,7 +9,7 @@ connections::
                   +-> set aside: the broker refuses this one, or connections die on it
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ class _Sent:
     seq: int
     topic: Topic
     at: float
+    seqs: tuple[int, ...]  #: of a bundle all, `seq` first
 
 
 @dataclass(slots=True)
@@ -53,12 +54,29 @@ class Window:
         self.after_seq = 0  #: the outbox has been looked through up to here
         self._settle_s = settle_s
         self._in_flight: dict[int, _Sent] = {}
+        self._sent_seqs: set[int] = set()  # of all in flight
         self._acknowledged: dict[int, float] = {}
         self._holds: dict[Topic, _Hold] = {}
         self._aside: dict[int, float] = {}  # seq -> when it may be tried again
         self._asides: dict[int, float] = {}  # seq -> how long it last had to wait
         self._strikes: dict[int, int] = {}
+        self._suspects: set[int] = set()  # were in a bundle on which something ended
         self.was_refused = False  #: something was, since the connection began
+
+    def may_bundle(self, seq: int, topic: Topic) -> bool:
+        """Tell whether this message, which may be sent, may travel with others."""
+        return seq not in self._suspects and topic not in self._holds
+
+    def messages_of(self, mid: int) -> int:
+        """Return how many messages travel as MQTT message `mid`."""
+        sent = self._in_flight.get(mid)
+        return 0 if sent is None else len(sent.seqs)
+
+    def _take(self, mid: int) -> _Sent | None:
+        sent = self._in_flight.pop(mid, None)
+        if sent is not None:
+            self._sent_seqs.difference_update(sent.seqs)
+        return sent
 
     @property
     def in_flight(self) -> int:
@@ -85,27 +103,30 @@ class Window:
 
     def may_send(self, seq: int, topic: Topic, now: float) -> bool:
         """Tell whether this message waits, and nothing holds it."""
-        if seq in self._acknowledged or any(sent.seq == seq for sent in self._in_flight.values()):
+        if seq in self._acknowledged or seq in self._sent_seqs:
             return False
         if now < self._aside.get(seq, now):
             return False
         hold = self._holds.get(topic)
         return hold is None or (now >= hold.until and hold.probe is None)
 
-    def sent(self, seq: int, topic: Topic, mid: int, now: float) -> None:
-        """Note that the message is on its way as MQTT message `mid`."""
-        self._in_flight[mid] = _Sent(seq, topic, now)
+    def sent(self, seq: int, topic: Topic, mid: int, now: float, also: Sequence[int] = ()) -> None:
+        """Note that the message is on its way as MQTT message `mid`; `also`: bundled with it."""
+        self._in_flight[mid] = _Sent(seq, topic, now, (seq, *also))
+        self._sent_seqs.update((seq, *also))
         if topic in self._holds:
             self._holds[topic].probe = seq
 
     def acknowledged(self, mid: int, now: float) -> Topic | None:
         """Note that the broker has it; None if `mid` is not one of the messages in flight."""
-        sent = self._in_flight.pop(mid, None)
+        sent = self._take(mid)
         if sent is None:
             return None
-        self._acknowledged[sent.seq] = now
-        self._strikes.pop(sent.seq, None)
-        self._asides.pop(sent.seq, None)
+        for seq in sent.seqs:
+            self._acknowledged[seq] = now
+            self._strikes.pop(seq, None)
+            self._asides.pop(seq, None)
+            self._suspects.discard(seq)
         if self._holds.pop(sent.topic, None) is not None:
             self.rewind()
         return sent.topic
@@ -117,7 +138,7 @@ class Window:
             The topic; None if `mid` is not one of the messages in flight.
         """
         self.was_refused = True
-        sent = self._in_flight.pop(mid, None)
+        sent = self._take(mid)
         if sent is None:
             return None
         known = self._holds.get(sent.topic)
@@ -133,9 +154,14 @@ class Window:
     def set_aside(self, mid: int, now: float) -> int | None:
         """Keep this one message for much later; return its seq."""
         self.was_refused = True
-        sent = self._in_flight.pop(mid, None)
+        sent = self._take(mid)
         if sent is None:
             return None
+        if len(sent.seqs) > 1:
+            # One of them is too much, or they are together: each is tried alone.
+            self._suspects.update(sent.seqs)
+            self.rewind()
+            return sent.seq
         self.pass_over(sent.seq, now)
         hold = self._holds.get(sent.topic)
         if hold is not None and hold.probe == sent.seq:
@@ -194,6 +220,10 @@ class Window:
         self._begin_anew()
         if oldest is None or not is_suspect:
             return None
+        if len(oldest.seqs) > 1:
+            # Alone each can be told from the others.
+            self._suspects.update(oldest.seqs)
+            return None
         strikes = self._strikes.get(oldest.seq, 0) + 1
         self._strikes = {oldest.seq: strikes}
         if strikes < _STRIKES:
@@ -210,9 +240,11 @@ class Window:
         self._aside.clear()
         self._asides.clear()
         self._strikes.clear()
+        self._suspects.clear()
 
     def _begin_anew(self) -> None:
         self._in_flight.clear()
+        self._sent_seqs.clear()
         self._acknowledged.clear()
         for hold in self._holds.values():
             hold.probe = None
