@@ -65,6 +65,8 @@ class Agent:
         store = self._keeper.store
         clock.not_before_ms = store.newest_ms(clock.boot_id)
         self._clock_watch = ClockWatch(clock)
+        # Where a read must fit between two frames of others, a millisecond is much.
+        self._bus_s = clock.exact_s if config.mode == "share" else clock.boot_s
         self._unknown = f"unknown-{config.agent}-{config.bus}"
         settings = TapSettings(
             unknown_pack=self._unknown,
@@ -83,7 +85,7 @@ class Agent:
                 line.port,
                 line.baud,
                 self._inbox,
-                clock=clock.boot_s,
+                clock=self._bus_s,
                 transmit=config.mode in ("bench", "share"),
                 gather_s=PROMPT_S if config.mode == "share" else COALESCE_S,
                 beat=self._service.beat_of(f"line {line.name}"),
@@ -141,17 +143,17 @@ class Agent:
             self._stop()
 
     def _step(self) -> None:
-        now = self._clock.boot_s()
+        now = self._bus_s()
         try:
             item = self._inbox.get(timeout=self._bus.patience_s(now))
         except queue.Empty:
-            now = self._clock.boot_s()
+            now = self._bus_s()
             # Before anything that may hold the loop up: the inbox is empty now.
             self._bus.ask(now)
             self._pass_time(now)
         else:
             self._take(item)
-        self._tick(self._clock.boot_s())
+        self._tick(self._bus_s())
 
     def _take(self, item: LinkItem) -> None:
         if isinstance(item, Received):

@@ -63,10 +63,13 @@ class _Timex(ctypes.Structure):
 
 def boot_ms() -> int:
     """Return milliseconds since boot, time asleep included (CLOCK_BOOTTIME)."""
+    return _boot_ns() // 1_000_000
+
+
+def _boot_ns() -> int:
     # Not on every system: there the monotonic clock is as good, it only stops in suspend.
     clock_id = getattr(time, "CLOCK_BOOTTIME", None)
-    now_ns = time.monotonic_ns() if clock_id is None else time.clock_gettime_ns(clock_id)
-    return now_ns // 1_000_000
+    return time.monotonic_ns() if clock_id is None else time.clock_gettime_ns(clock_id)
 
 
 def utc_ms() -> int:
@@ -141,6 +144,13 @@ class Clock:
     def boot_s(self) -> float:
         """Return seconds since boot, in steps of a millisecond."""
         return self._boot_ms() / 1000
+
+    def exact_s(self) -> float:
+        """Return seconds since boot as finely as they are known, never before `boot_s`.
+
+        For a bus on which a part of a millisecond decides; of a clock that was put in, `boot_s`.
+        """
+        return _boot_ns() / 1e9 if self._boot_ms is boot_ms else self.boot_s()
 
     def utc_offset_ms(self) -> int | None:
         """Return UTC minus boot time, or None while UTC is not known.

@@ -6,7 +6,9 @@ A program opens the terminals as if they were serial adapters. Bytes come at the
 POSIX only. Nothing here reaches a real port.
 """
 
+import contextlib
 import os
+import select
 import threading
 import time
 import tty
@@ -14,9 +16,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from ninebot_bms import Chunk
+from packtap.simulated.shared import SharedWire
 from packtap.simulated.wires import Wires
 
-__all__ = ["EmulatedScooter", "PtyLine", "play"]
+__all__ = ["EmulatedScooter", "EmulatedSharedWire", "PtyLine", "play"]
 
 _BYTE_S: Final = 10 / 115200
 _PIECE: Final = 8  # bytes written at a time: what a UART's buffer hands over
@@ -27,7 +30,7 @@ class PtyLine:
     """One wire: what is written here is read by whoever opens `path`.
 
     Args:
-        name: of the line, "esc" or "bms".
+        name: of the line, "esc", "bms" or "dash".
     """
 
     def __init__(self, name: str) -> None:
@@ -50,6 +53,15 @@ class PtyLine:
                 continue
             due += len(piece) * _BYTE_S
             time.sleep(max(0.0, due - time.monotonic()))
+
+    def put(self, data: bytes) -> None:
+        """Hand over what is on the wire already; without a reader it is lost."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._master, data)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long for what the other end sends, at most."""
+        select.select([self._master], [], [], max(0.0, seconds))
 
     def read(self) -> bytes:
         """Return what the other end has sent, maybe nothing."""
@@ -86,6 +98,29 @@ class EmulatedScooter:
                 self.lines[name].write(data)
             if not (asked or sent):
                 time.sleep(_IDLE_S)
+
+
+class EmulatedSharedWire:
+    """The wire between dashboard and ESC on a pseudo-terminal, in real time.
+
+    Args:
+        wire: what is on it.
+    """
+
+    def __init__(self, wire: SharedWire) -> None:
+        self.wire: Final = wire
+        self.lines: Final = {"dash": PtyLine("dash")}
+        self.began = 0.0  #: monotonic time at which the wire's time began
+
+    def run(self, stop: threading.Event) -> None:
+        """Drive it until `stop` is set."""
+        start = self.began = time.monotonic()
+        line = self.lines["dash"]
+        while not stop.is_set():
+            now = time.monotonic() - start
+            if heard := self.wire.step(now, line.read()):
+                line.put(heard)
+            line.wait(min(_IDLE_S, self.wire.wake_at(now) + start - time.monotonic()))
 
 
 def play(chunks: Iterable[Chunk], lines: dict[str, PtyLine], stop: threading.Event) -> int:

@@ -25,6 +25,7 @@ from packtap.simulated.fault_rows import FAULTS, parse_fault
 from packtap.simulated.faults import Fault
 from packtap.simulated.recording import Recorder
 from packtap.simulated.scooter import Plan
+from packtap.simulated.shared import PHONE_S, SharedWire
 from packtap.simulated.wires import Wires
 
 _HELP: Final = "help"
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bench",
         action="store_true",
         help="the pack alone on one line: nobody asks, it answers (default: an ESC and an app ask)",
+    )
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="the one wire between dashboard and controller, for an agent with mode share; the "
+        f"phone shows its battery page for the first {PHONE_S:.0f} s",
     )
     parser.add_argument(
         "--no-app",
@@ -81,6 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     if _HELP in arguments.fault:
         _print_faults(as_json=arguments.json)
         return EXIT_FINE
+    if arguments.share and (arguments.bench or arguments.out or arguments.play):
+        print("packtap: --share opens a port of its own: not with --bench, --out, --play",
+              file=sys.stderr)  # fmt: skip
+        return EXIT_USAGE
     try:
         plan = _plan(arguments)
     except ValueError as error:
@@ -210,7 +221,7 @@ def _print_faults(*, as_json: bool) -> None:
 
 def _open_ports(plan: Plan, arguments: argparse.Namespace) -> int:
     try:
-        from packtap.emulated_bus import EmulatedScooter, PtyLine, play
+        from packtap.emulated_bus import EmulatedScooter, EmulatedSharedWire, PtyLine, play
     except ModuleNotFoundError as error:
         if error.name not in ("termios", "tty", "pty"):
             raise
@@ -231,6 +242,11 @@ def _open_ports(plan: Plan, arguments: argparse.Namespace) -> int:
         _print_ports(lines, as_json=arguments.json)
         with open_capture(arguments.play) as capture:
             play(capture, lines, stop)
+        return EXIT_FINE
+    if arguments.share:
+        shared = EmulatedSharedWire(SharedWire(plan, Dialect(arguments.dialect)))
+        _print_ports(shared.lines, as_json=arguments.json)
+        shared.run(stop)
         return EXIT_FINE
     is_bench = arguments.bench or plan.story.startswith("bench")
     wires = Wires(plan, Dialect(arguments.dialect), is_bench=is_bench, app=not arguments.no_app)

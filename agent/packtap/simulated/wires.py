@@ -21,7 +21,7 @@ from packtap.simulated.day import Mode
 from packtap.simulated.masters import BOX, LAPTOP, Master, Round
 from packtap.simulated.scooter import Plan, Scooter
 
-__all__ = ["SERIAL", "Wires"]
+__all__ = ["SERIAL", "Wires", "pack_image"]
 
 SERIAL: Final = "3JDEA24M1D0815"
 _IDENTITY_S: Final = 10.0
@@ -77,7 +77,7 @@ class Wires:
         self._poll_s = poll_s
         self.scooter = Scooter(plan)
         self._random = random.Random(f"wires {plan.seed}")  # noqa: S311 - noise, no secret
-        self._image = _image(plan, serial, self.scooter.board.full_mah)
+        self._image = pack_image(plan, serial, self.scooter.board.full_mah)
         self._shown: dict[str, object] = {}
         self._pack = EmulatedPack(
             dialect, self._image, seed=plan.seed, late=0.2, loss=0.001,
@@ -214,7 +214,8 @@ def _app_reads(cells: int, block: str) -> tuple[AppRead, ...]:
     return tuple(reads)
 
 
-def _image(plan: Plan, serial: str, full_mah: int) -> RegisterImage:
+def pack_image(plan: Plan, serial: str, full_mah: int) -> RegisterImage:
+    """Return what this plan's pack says of itself."""
     image = RegisterImage()
     image.update(
         {
