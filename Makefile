@@ -5,6 +5,7 @@
 #   make check   format, lint, types, import contracts
 #   make bench   figures of this machine
 #   make boot    the services under a real systemd, as root, into tests/BOOT.md
+#   make fuzz    coverage-guided fuzzing, into tests/fuzz/FUZZ.md (SECONDS=60 for each target)
 #   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures;
 #                OWN: random scooters a family of our own simulation, a minute each)
 
@@ -14,10 +15,11 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 # Tests wait more than they compute: more of them than cores at a time.
 JOBS ?= 4
+SECONDS ?= 60
 SCENARIOS ?= tests/scenarios
 OWN ?= 3
 
-.PHONY: demo test check bench score boot format lock clean help
+.PHONY: demo test check bench fuzz score boot format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -28,7 +30,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@tests/install_servers.sh
 	$(BIN)/python -m pytest -n $(JOBS) tests/protocol --cov=ninebot_bms --cov-branch --cov-report=term
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/agent tests/system
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/agent tests/fuzz tests/system
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -55,6 +57,12 @@ boot: $(VENV)/.dev
 	  echo 'The kernel, and with it the id of the boot, is the same in both boots.'; echo; \
 	  $(BIN)/python tests/boot/recipe.py; } > tests/BOOT.md.part; code=$$?; \
 	  cat tests/BOOT.md.part; [ $$code = 2 ] || mv tests/BOOT.md.part tests/BOOT.md; exit $$code
+
+# atheris has wheels for x86_64 only, so it stands apart from what the tests need.
+fuzz: $(VENV)/.dev requirements-fuzz.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python tests/fuzz/run.py $(SECONDS) | tee tests/fuzz/FUZZ.md
+	@! grep -q '| 1 |$$' tests/fuzz/FUZZ.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

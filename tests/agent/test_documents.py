@@ -17,6 +17,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "deploy/WIRING.md",
     "systemd/README.md",
 )

@@ -6,6 +6,7 @@ certificate is made by `packtap fleet`, and what arrives is read from InfluxDB.
 
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,7 @@ LIES: Final[tuple[tuple[str, bytes, Why], ...]] = (
     (_topic(), _readings().replace(b"[50]", b"[1e999]"), Why.FORM),
     (_topic(), b" " * 3_000_000, Why.FORM),
     (_topic(), b"\xff\xfe", Why.FORM),
+    (_topic(), zlib.compress(b" " * 50_000_000), Why.FORM),  # swells to fifty megabytes
     (_topic(), _readings(t=[253_402_300_799_000]), Why.TIME),  # 9999-12-31
     (_topic(), _readings(t=[1]), Why.TIME),  # 1970
     (_topic(), _readings(t=[-(2**63)]), Why.TIME),
