@@ -356,3 +356,18 @@ def test_unknown_agent_cannot_be_revoked_and_no_fleet_is_said(
     for words in (["list"], ["enrol", "pi-01"], ["revoke", "pi-01"]):
         assert main(["fleet", *words, "--dir", str(tmp_path / "none")]) == 2
         assert "packtap fleet init" in capsys.readouterr().err
+
+
+def test_for_a_service_the_key_goes_where_its_unit_loads_it_from(
+    fleet: FleetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = (DEPLOYED.parents[1] / "systemd" / "packtap-agent@.service").read_text()
+    out = tmp_path / "pi-01.packtap.toml"
+    out.write_bytes(fleet.enrol("pi-01", None, NOW)[0].dump())
+    words = ["--dir", str(tmp_path / "tls"), "--credstore", str(tmp_path / "credstore")]
+    assert main(["fleet", "install", str(out), *words]) == 0
+    (key,) = (tmp_path / "credstore").iterdir()
+    assert f"LoadCredential=device.key:{key.name}\n" in unit
+    assert mode(key) == 0o600
+    assert {path.name for path in (tmp_path / "tls").iterdir()} == {"ca.crt", "device.crt"}
+    assert 'key_file = "device.key"' in capsys.readouterr().out

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from packtap.fleet.ledger import Issued, Ledger
 
 _FOLDER: Final = Path("/etc/packtap/fleet")
+_CREDSTORE: Final = Path("/etc/credstore")
+#: As systemd/packtap-agent@.service loads it, under the name "device.key".
+_CREDENTIAL: Final = "packtap.device.key"
 _DEVICE_FOLDER: Final = Path("/etc/packtap/tls")
 _RELOAD: Final = "systemctl reload mosquitto"
 _MAX_REQUEST: Final = 100_000
@@ -79,6 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     install.add_argument(
         "--dir", type=Path, default=_DEVICE_FOLDER, metavar="DIR", help=f"default {_DEVICE_FOLDER}"
     )
+    install.add_argument(
+        "--credstore",
+        type=Path,
+        nargs="?",
+        const=_CREDSTORE,
+        metavar="DIR",
+        help=f"for the systemd units: the private key goes there, default {_CREDSTORE}",
+    )
 
 
 def _action(
@@ -114,7 +125,9 @@ def _init(folder: "FleetFolder", arguments: argparse.Namespace) -> int:
         f"[mqtt]\nhost = {json.dumps(arguments.broker[0])}\nport = {arguments.port}\n"
         f"[mqtt.tls]\nca_file = {_quoted(folder.path / 'ingest/ca.crt')}\n"
         f"cert_file = {_quoted(folder.path / 'ingest/ingest.crt')}\n"
-        f"key_file = {_quoted(folder.path / 'ingest/ingest.key')}"
+        f"key_file = {_quoted(folder.path / 'ingest/ingest.key')}\n\n"
+        'For packtap-ingest.service: key_file = "ingest.key", and\n'
+        f"install -D -m 600 {folder.path / 'ingest/ingest.key'} {_CREDSTORE}/packtap.ingest.key"
     )
     return 0
 
@@ -227,13 +240,16 @@ def _install(arguments: argparse.Namespace) -> int:
     from packtap.fleet.enrolment import install, read_enrolment
 
     enrolment = read_enrolment(arguments.file)
-    places = install(enrolment, arguments.dir, arguments.key)
+    store = arguments.credstore
+    key_file = None if store is None else store / _CREDENTIAL
+    places = install(enrolment, arguments.dir, arguments.key, key_file)
+    named = json.dumps("device.key") if store is not None else _quoted(places.key)
     print(
         f"This device is {enrolment.agent}, until {enrolment.expires}. For its configuration:\n\n"
         f"agent = {json.dumps(enrolment.agent)}\n"
         f"[mqtt]\nhost = {json.dumps(enrolment.host)}\nport = {enrolment.port}\n"
         f"[mqtt.tls]\nca_file = {_quoted(places.ca)}\n"
-        f"cert_file = {_quoted(places.certificate)}\nkey_file = {_quoted(places.key)}\n"
+        f"cert_file = {_quoted(places.certificate)}\nkey_file = {named}\n"
     )
     if enrolment.key is not None:
         print(f"Delete {arguments.file} now, here and where it came from: it holds the key.")

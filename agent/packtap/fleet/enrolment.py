@@ -122,22 +122,26 @@ def _wrong(body: dict[str, Any]) -> str | None:
     return NAME.problem(body["agent"])
 
 
-def install(enrolment: Enrolment, folder: Path, own_key: Path | None) -> Installed:
+def install(
+    enrolment: Enrolment, folder: Path, own_key: Path | None, key_file: Path | None = None
+) -> Installed:
     """Put authority, certificate and key where the agent finds them; all of it, or nothing.
 
     Args:
         enrolment: what the device was given.
         folder: made if it is not there.
-        own_key: the private key that the device has made; None = `device.key` of the folder.
+        own_key: the private key that the device has made; None = where it belongs already.
+        key_file: where the key belongs; None = `device.key` of the folder.
 
     Raises:
         FleetError: key and certificate do not belong together, or the folder cannot be written.
     """
-    places = Installed(folder / "ca.crt", folder / "device.crt", folder / "device.key")
+    places = Installed(folder / "ca.crt", folder / "device.crt", key_file or folder / "device.key")
     key = enrolment.key or _own_key(own_key or places.key)
     _check(enrolment, key)
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        places.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(places.key, key.encode())
         write_private(places.certificate, enrolment.certificate.encode(), mode=0o644)
         write_private(places.ca, enrolment.ca.encode(), mode=0o644)
