@@ -8,6 +8,9 @@
 #   make fuzz    coverage-guided fuzzing, into tests/fuzz/FUZZ.md (SECONDS=60 for each target)
 #   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures;
 #                OWN: random scooters a family of our own simulation, a minute each)
+#   make faults  every fault many times on the whole chain, into tests/FAULTS.md (half an hour;
+#                ONLY=agent,noise: these rows, to the terminal; ROUNDS= in each row; SEED=)
+#   make anchors what others lose of a burst whose process is killed at once
 
 PY ?= python3
 VENV := .venv
@@ -18,8 +21,13 @@ JOBS ?= 4
 SECONDS ?= 60
 SCENARIOS ?= tests/scenarios
 OWN ?= 3
+# What the fault bench needs and packtap does not: another clock for a process, another gateway.
+FAULT_VENV := .venv-faults
+SEED ?= 1
+ROUNDS ?=
+ONLY ?=
 
-.PHONY: demo test check bench fuzz score boot format lock clean help
+.PHONY: demo test check bench fuzz score boot faults anchors format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -64,6 +72,29 @@ fuzz: $(VENV)/.dev requirements-fuzz.lock
 	$(BIN)/python tests/fuzz/run.py $(SECONDS) | tee tests/fuzz/FUZZ.md
 	@! grep -q '| 1 |$$' tests/fuzz/FUZZ.md
 
+# Written beside the page first: a bench that is ended early leaves the page as it was.
+FAULTS = nice -n 5 $(BIN)/python tests/system/chain_faults_long.py --seed $(SEED) \
+  $(if $(ROUNDS),--rounds $(ROUNDS)) --theirs $(FAULT_VENV)/bin/python \
+  --faketime $$(find $(FAULT_VENV)/ -name libfaketime.so.1 | head -n 1)
+
+faults: $(VENV)/.dev $(FAULT_VENV)/.done
+	@tests/install_servers.sh
+ifeq ($(ONLY),)
+	$(FAULTS) > $(FAULT_VENV)/FAULTS.md; code=$$?; mv $(FAULT_VENV)/FAULTS.md tests/FAULTS.md; exit $$code
+else
+	$(FAULTS) --only "$(ONLY)"
+endif
+
+anchors: $(VENV)/.dev $(FAULT_VENV)/.done
+	@tests/install_servers.sh
+	$(BIN)/python tests/system/anchors.py --theirs $(FAULT_VENV)/bin/python
+
+$(FAULT_VENV)/.done: requirements-faults.lock | $(BIN)/pip
+	@echo "Installing what the fault bench compares with into $(FAULT_VENV) ..."
+	@$(PY) -m venv $(FAULT_VENV)
+	@$(FAULT_VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-faults.lock
+	@touch $@
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -98,6 +129,8 @@ lock:
 	  --generate-hashes --no-header --no-annotate -o requirements-dev.lock
 	uv pip compile -q --group fuzz --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate -o requirements-fuzz.lock
+	uv pip compile -q --group faults --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate -o requirements-faults.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FAULT_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

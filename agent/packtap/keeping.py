@@ -53,6 +53,7 @@ class Keeper:
             raise
         self._batches: dict[str, Batch] = {}
         self._last_ms: dict[str, int] = {}
+        self._last_event_ms: dict[tuple[str, str, int | None], int] = {}
         self._batch_since: float | None = None
         self._unsaved: list[Draft] = []
         self._remembered: dict[str, KeptMemory] = {}
@@ -86,8 +87,16 @@ class Keeper:
         return len(batch) >= _MAX_BATCH
 
     def add_event(self, event: Event) -> None:
-        """Let one end of an event wait for the next commit."""
+        """Let one end of an event wait for the next commit.
+
+        At least a millisecond after the end before of the same pack, kind and cell: one event that
+        ends in the moment in which the next begins would be overwritten by it in a store that
+        keeps one point for one time.
+        """
         t = event.t if event.t is not None else self._clock.boot_s()
+        key = (event.pack, event.kind, event.cell)
+        t_ms = max(round(t * 1000), self._last_event_ms.get(key, -1) + 1)
+        self._last_event_ms[key] = t_ms
         body: dict[str, object] = {
             "id": event.id,
             "kind": event.kind,
@@ -99,7 +108,7 @@ class Keeper:
             "unit": event.unit,
             "text": event.text,
         }
-        self.add("event", event.pack, (round(t * 1000),), body)
+        self.add("event", event.pack, (t_ms,), body)
 
     def add(
         self, kind: str, pack: str, times_ms: tuple[int, ...], body: Mapping[str, object]

@@ -506,6 +506,19 @@ def test_stop_without_a_broker_does_not_wait_and_keeps_everything(path: Path, st
     assert seqs(store) == queued
 
 
+def test_broker_where_nobody_listened_is_found_soon_after_it_is_back_however_long_it_was_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packtap.uplink.sender._NOBODY_LISTENS_S", 0.1)
+    (port,) = free_ports(1)
+    with uplink(path, port, backoff_s=(6000.0, 6000.0)) as sender:
+        eventually(lambda: sender.stats.last_error, "a failed attempt")
+        with socket.create_server((HOST, port)) as listener:
+            listener.settimeout(60)
+            peer, _ = listener.accept()
+            peer.close()
+
+
 def test_stop_delivers_what_has_just_been_committed(
     tmp_path: Path, path: Path, store: Store
 ) -> None:

@@ -8,6 +8,7 @@ store, and turned here into what the other end must hold.
 
 import contextlib
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from packtap.emulated_bus import EmulatedScooter, PtyLine
 from packtap.model import Value
 from packtap.simulated.wires import Wires
 from packtap.store import Store, StoredReading
-from system.process import HOST, Server, ServerError, eventually, running
+from system.process import HOST, Server, ServerError, eventually, free_ports, http, running
 
 __all__ = [
     "AGENT",
@@ -36,15 +37,18 @@ __all__ = [
     "AgentProcess",
     "IngestProcess",
     "Queued",
+    "WebProcess",
     "adapters",
     "committed",
     "committed_events",
     "committed_health",
+    "crowd",
     "messages",
     "rows_of_cells",
     "rows_of_packs",
     "running_agent",
     "running_ingest",
+    "running_web",
     "scooter",
     "settled",
 ]
@@ -53,6 +57,11 @@ SITE: Final = "workshop"
 AGENT: Final = "tap-01"
 BUS: Final = "bay-1"
 SERIAL: Final = "3JDEA24M1D0815"  #: of the emulated pack
+
+_CROWD: Final = 40
+
+#: What starts packtap.
+PACKTAP: Final = (sys.executable, "-m", "packtap")
 
 #: (pack, UTC ms) -> field -> value of measurement `pack`.
 PackRows = dict[tuple[str, int], dict[str, float | int | str]]
@@ -75,11 +84,13 @@ class Adapter(PtyLine):
     Attributes:
         port: the lasting name, for a configuration.
         written: (UTC ms at the first byte, UTC ms after the last one, bytes) of every write.
+        disturb: what noise makes of the bytes of a write; `written` has them undisturbed.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.port = folder / f"usb-emulated-{name}-port0"
         self.written: list[tuple[int, int, bytes]] = []
+        self.disturb: Callable[[bytes], bytes] | None = None
         self._lock = threading.Lock()
         self._is_in = False
         self.name = name
@@ -105,7 +116,7 @@ class Adapter(PtyLine):
         with self._lock:
             if self._is_in:
                 began = time.time_ns() // 1_000_000
-                super().write(data)
+                super().write(data if self.disturb is None else self.disturb(data))
                 self.written.append((began, time.time_ns() // 1_000_000, data))
 
     def read(self) -> bytes:
@@ -123,6 +134,21 @@ def adapters(folder: Path, *names: str) -> Iterator[dict[str, Adapter]]:
     finally:
         for line in lines.values():
             line.unplug()
+
+
+@contextmanager
+def crowd() -> Iterator[None]:
+    """Hold the terminals of the lowest free numbers.
+
+    A number that is given back is soon given away again, and an agent elsewhere on this machine
+    whose adapter had it may still try it. Who takes a number behind a crowd is left alone.
+    """
+    ends = [end for _ in range(_CROWD) for end in os.openpty()]
+    try:
+        yield
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 @contextmanager
@@ -183,29 +209,37 @@ class AgentProcess(_Service):
 
     Attributes:
         store: its SQLite file.
+        now_file: what it sees now.
+
+    Args:
+        folder: of its files.
+        config: text of its configuration.
+        store: its SQLite file, as the configuration says.
+        launch: program and first arguments that start packtap.
     """
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(
+        self, folder: Path, config: str, store: Path, launch: Sequence[str] = PACKTAP
+    ) -> None:
         file = folder / "agent.toml"
         file.write_text(config)
-        self.store = folder / "agent.db"
-        self._now_file = folder / "now.json"
-        command = [sys.executable, "-m", "packtap", "agent", "--config", str(file)]
-        super().__init__("agent", command, folder, ())
+        self.store = store
+        self.now_file = folder / "now.json"
+        super().__init__("agent", [*launch, "agent", "--config", str(file)], folder, ())
 
     def start(self) -> None:
         """Start it; returns when its loop runs."""
-        self._now_file.unlink(missing_ok=True)
+        self.now_file.unlink(missing_ok=True)
         super().start()
 
     def answers(self) -> bool:
         """Return whether the now-file of this life is there."""
-        return self._now_file.exists()
+        return self.now_file.exists()
 
     def now(self) -> dict[str, Any]:
         """Return what it sees now; empty while it does not say."""
         try:
-            document: dict[str, Any] = json.loads(self._now_file.read_text())
+            document: dict[str, Any] = json.loads(self.now_file.read_text())
         except FileNotFoundError:
             return {}
         return document
@@ -229,13 +263,13 @@ class IngestProcess(_Service):
         dead_letters: the file of refused messages.
     """
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: Path, config: str, dead_letters: Path) -> None:
         file = folder / "ingest.toml"
         file.write_text(config)
         self.database = folder / "ingest.db"
-        self.dead_letters = folder / "dead-letter.jsonl"
-        command = [sys.executable, "-m", "packtap", "ingest", "--config", str(file)]
-        super().__init__("ingest", [*command, "--json", "--every", "0.1"], folder, ())
+        self.dead_letters = dead_letters
+        command = [*PACKTAP, "ingest", "--config", str(file), "--json", "--every", "0.1"]
+        super().__init__("ingest", command, folder, ())
         self._life = 0
 
     def start(self) -> None:
@@ -265,16 +299,20 @@ def running_agent(
     *,
     mode: str = "listen",
     flush_s: float = 1.0,
+    clock: str = "trusted",
+    store: Path | None = None,
+    launch: Sequence[str] = PACKTAP,
 ) -> Iterator[AgentProcess]:
-    """Run `packtap agent` on these lines; its files are in `folder`."""
+    """Run `packtap agent` on these lines; its files are in `folder`, perhaps but for the store."""
+    store = store or folder / "agent.db"
     ports = "".join(f'[lines.{name}]\nport = "{line.port}"\n' for name, line in lines.items())
     config = (
-        f'site = "{SITE}"\nagent = "{AGENT}"\nbus = "{BUS}"\nmode = "{mode}"\nclock = "trusted"\n'
+        f'site = "{SITE}"\nagent = "{AGENT}"\nbus = "{BUS}"\nmode = "{mode}"\nclock = "{clock}"\n'
         f'now_file = "{folder}/now.json"\n{ports}'
         f'[mqtt]\nhost = "{HOST}"\nport = {broker_port}\n'
-        f'[store]\npath = "{folder}/agent.db"\nflush_s = {flush_s}\n'
+        f'[store]\npath = "{store}"\nflush_s = {flush_s}\n'
     )
-    agent = AgentProcess(folder, config)
+    agent = AgentProcess(folder, config, store, launch)
     with running(agent):
         eventually(agent.listens, "the agent's lines")
         yield agent
@@ -282,20 +320,46 @@ def running_agent(
 
 @contextmanager
 def running_ingest(
-    folder: Path, broker_port: int, url: str | None = None
+    folder: Path, broker_port: int, url: str | None = None, dead_letters: Path | None = None
 ) -> Iterator[IngestProcess]:
     """Run `packtap ingest`, subscribed; without `url` into its SQLite file."""
+    dead_letters = dead_letters or folder / "dead-letter.jsonl"
     store = f'[sqlite]\npath = "{folder}/ingest.db"\n'
     if url is not None:
         store = f'[influx]\nurl = "{url}"\ntimeout_s = 2\n'
     config = (
         f'[mqtt]\nhost = "{HOST}"\nport = {broker_port}\n{store}'
-        f'[dead_letter]\npath = "{folder}/dead-letter.jsonl"\n[batch]\nwait_s = 0.05\n'
+        f'[dead_letter]\npath = "{dead_letters}"\n[batch]\nwait_s = 0.05\n'
     )
-    ingest = IngestProcess(folder, config)
+    ingest = IngestProcess(folder, config, dead_letters)
     with running(ingest):
         eventually(lambda: ingest.stats().get("connected"), "ingest's subscription")
         yield ingest
+
+
+class WebProcess(_Service):
+    """`packtap web`, the page of one agent."""
+
+    def __init__(self, folder: Path, agent: AgentProcess) -> None:
+        (port,) = free_ports(1)
+        files = ["--store", str(agent.store), "--now", str(agent.now_file)]
+        super().__init__("web", [*PACKTAP, "web", *files, "--port", str(port)], folder, (port,))
+
+    def packs(self) -> list[dict[str, Any]]:
+        """Return the packs that the page shows; OSError if it does not answer."""
+        status, _, body = http(f"http://{HOST}:{self.port}/api/packs", timeout_s=5)
+        if status != 200:
+            raise ServerError(f"the page answers {status}")
+        packs: list[dict[str, Any]] = json.loads(body)["packs"]
+        return packs
+
+
+@contextmanager
+def running_web(folder: Path, agent: AgentProcess) -> Iterator[WebProcess]:
+    """Run `packtap web` on the agent's files."""
+    web = WebProcess(folder, agent)
+    with running(web):
+        yield web
 
 
 def settled(agent: AgentProcess, timeout_s: float = 120.0) -> None:

@@ -36,7 +36,13 @@ from system.chain import (
     scooter,
     settled,
 )
-from system.chain_stores import influx_cells, influx_counts, influx_events, influx_packs
+from system.chain_stores import (
+    influx_cells,
+    influx_counts,
+    influx_events,
+    influx_packs,
+    influx_samples,
+)
 from system.servers import (
     InfluxDB,
     Mosquitto,
@@ -65,6 +71,7 @@ class Outcome:
     Attributes:
         kills: times that each part was killed, or hung, or locked.
         readings: committed by the agent.
+        stored: readings at the other end.
         cells: values of cells in them.
         events: ends of events committed by the agent.
         last_seq: of the agent's store.
@@ -81,6 +88,7 @@ class Outcome:
     rounds: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     readings: int = 0
+    stored: int = 0
     cells: int = 0
     events: int = 0
     last_seq: int = 0
@@ -252,6 +260,7 @@ class _Chain:
         readings = committed(self.agent.store)
         packs, cells = rows_of_packs(readings), rows_of_cells(readings)
         self._compare(packs, influx_packs(influxdb))
+        self.outcome.stored = len(influx_samples(influxdb))
         self._compare(cells, influx_cells(influxdb))
         self._compare(
             _by_event(committed_events(self.agent.store)), _by_event(influx_events(influxdb))
@@ -264,6 +273,7 @@ class _Chain:
         """Compare the agent's store with ingest's."""
         sent, stored = messages(self.agent.store), messages(self.ingest.database)
         self._compare({one.seq: one for one in sent}, {one.seq: one for one in stored})
+        self.outcome.stored = len(committed(self.ingest.database))
         self.outcome.doubled += len(stored) - len({(one.store, one.seq) for one in stored})
         self._compare(*(
             {(one.pack, one.t_ms): one for one in committed(path)}

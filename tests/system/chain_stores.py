@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from packtap.derived import DERIVED
 from system.chain import AGENT, BUS, SITE, CellRows, HealthRows, PackRows
+from system.chain_ledger import Sample
 from system.servers import InfluxDB, VictoriaMetrics
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "influx_events",
     "influx_health",
     "influx_packs",
+    "influx_samples",
     "influx_types",
     "victoria_cells",
     "victoria_packs",
@@ -49,6 +51,25 @@ def influx_cells(influxdb: InfluxDB) -> CellRows:
             rows[key] = fields.pop("voltage_mv")
         assert fields == {}
     return rows
+
+
+def influx_samples(influxdb: InfluxDB, since_ms: int = 0) -> list[Sample]:
+    """Return every reading of every series, pack and cells together, whoever has written it."""
+    values: dict[tuple[str, int, tuple[str, str, str]], dict[str, Any]] = {}
+    for measurement in ("pack", "cell"):
+        for row in influxdb.rows(f"SELECT * FROM {measurement} WHERE time >= {since_ms}ms"):
+            home = (row.pop("site"), row.pop("agent"), row.pop("bus"))
+            key = (row.pop("pack"), row.pop("time"), home)
+            cell = row.pop("cell", None)
+            fields = _fields(row, derived=False)
+            if cell is not None:
+                fields = {
+                    f"cell_{cell}" if name == "voltage_mv" else f"{name}_{cell}": value
+                    for name, value in fields.items()
+                }
+            if fields:
+                values.setdefault(key, {}).update(fields)
+    return [Sample(pack, t, fields, home) for (pack, t, home), fields in values.items()]
 
 
 def influx_health(influxdb: InfluxDB) -> HealthRows:

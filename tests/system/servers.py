@@ -19,6 +19,7 @@ from system.faults import Fault, FaultProxy, start_fault_proxy
 from system.process import HOST, Server, ServerError, binary, eventually, free_ports, http, running
 
 __all__ = [
+    "HOST",
     "Certificates",
     "Fault",
     "FaultProxy",

@@ -1,12 +1,14 @@
 """The chain while its parts are killed: what was committed arrives, once, whatever happens.
 
 PACKTAP_FAULT_ROUNDS and PACKTAP_FAULT_SEED make the first two tests longer, or other ones.
-`chain_faults_long.py` runs many seeds and prints a table.
+`make faults` runs every fault many times and prints the table of FAULTS.md.
 """
 
 import os
+import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +26,14 @@ from system.chain import (
     scooter,
     settled,
 )
+from system.chain_bench import Place, running_bench
+from system.chain_fault_rows import FAULTS
 from system.chain_faults import Outcome, run_influx, run_sqlite
+from system.chain_faults_long import fault_row
+from system.chain_ledger import Sample, compare, untimely
 from system.servers import Mosquitto, eventually
 
-ROUNDS: Final = int(os.environ.get("PACKTAP_FAULT_ROUNDS", "16"))
+ROUNDS: Final = int(os.environ.get("PACKTAP_FAULT_ROUNDS", "10"))
 SEED: Final = int(os.environ.get("PACKTAP_FAULT_SEED", "1"))
 
 
@@ -42,6 +48,68 @@ def test_kills_of_every_part_at_random_moments_lose_no_committed_reading_and_dou
     assert outcome.cells > 5 * ROUNDS
     assert outcome.kills.keys() >= {"agent", "ingest", "mosquitto"}
     assert outcome.is_whole, outcome
+
+
+@pytest.mark.timeout(600)
+def test_every_process_network_and_wire_fault_of_the_bench_loses_nothing_and_is_recovered_from(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(SEED)
+    # One round of each that needs no file system and no clock of its own, short ones.
+    faults = [fault for fault in FAULTS if not fault.needs]
+    short = [replace(fault, lasts_s=(0.1, 1.0)) for fault in faults]
+    with running_bench(Place(tmp_path, tmp_path), SEED) as bench:
+        with bench.riding():
+            for fault in rng.sample(short, len(short)):
+                bench.run(fault, rng, 1, print)
+        result = bench.finish()
+    assert len(result.recovery_s) == len(faults) >= 13
+    assert result.judged > 2 * len(faults)
+    assert result.is_clean, fault_row(faults[0], result).trouble
+
+
+def ridden(*moments: tuple[int, int]) -> list[Sample]:
+    return [Sample("3JDEA", t_ms, {"voltage_v": mv / 1000, "cell_01": mv}) for t_ms, mv in moments]
+
+
+def test_planted_loss_duplicate_wrong_time_and_alteration_are_seen_by_the_comparer() -> None:
+    committed_ones = ridden((1000, 3700), (2000, 3690), (3000, 3680), (4000, 3670))
+    first, second, third, fourth = committed_ones
+    assert compare(committed_ones, committed_ones).is_clean
+    stored_by_another = replace(second, home=("workshop", "tap-02", "bay-1"))
+    for planted, counts in (
+        ([first, third, fourth], (1, 0, 0, 0)),
+        ([*committed_ones, second], (0, 1, 0, 0)),
+        ([*committed_ones, stored_by_another], (0, 1, 0, 0)),
+        ([*committed_ones, replace(second, t_ms=2001)], (0, 1, 0, 0)),
+        ([first, replace(second, t_ms=3_602_000), third, fourth], (0, 0, 1, 0)),
+        ([first, replace(second, values={"voltage_v": 3.69}), third, fourth], (0, 0, 0, 1)),
+        ([first, stored_by_another, third, fourth], (0, 0, 0, 1)),
+        ([*committed_ones, *ridden((5000, 3600))], (0, 0, 0, 1)),
+        ([third, third, *ridden((9000, 3670))], (2, 1, 1, 0)),
+    ):
+        verdict = compare(committed_ones, planted)
+        found = (verdict.lost, verdict.duplicated, verdict.wrong_time, verdict.altered)
+        assert tuple(map(len, found)) == counts, planted
+        assert not verdict.is_clean
+
+
+def test_reading_whose_values_were_on_the_wire_at_another_time_is_seen() -> None:
+    """What is committed and stored alike can still be wrong: the wire is the witness."""
+    voltages = {1_000: 3700, 11_000: 3690, 21_000: 3680}
+    written = [(t, t, xiaomi_reply(0x34, mv // 10)) for t, mv in voltages.items()]
+    true = [Sample("3JDEA", t + 20, {"voltage_v": mv / 1000}) for t, mv in voltages.items()]
+    assert untimely(true, written) == ([], 3)
+    assert untimely([replace(true[1], t_ms=true[1].t_ms + 10_000)], written)[0]
+    assert untimely([replace(true[1], t_ms=true[1].t_ms - 3_600_000)], written)[0]
+    assert untimely([replace(true[1], values={"voltage_v": 3.71})], written)[0]
+    assert untimely([replace(true[1], values={"health_pct": 99})], written) == ([], 0)
+
+
+def xiaomi_reply(index: int, word: int) -> bytes:
+    """Return a reply of a pack with one register, as protocol.md describes it."""
+    body = bytes((4, 0x25, 1, index)) + word.to_bytes(2, "little")
+    return b"\x55\xaa" + body + (~sum(body) & 0xFFFF).to_bytes(2, "little")
 
 
 def readings_told(agent: AgentProcess) -> int:

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 _REPORT_S: Final = 60.0
 _NOTE_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_PAUSE_S: Final = 5.0
 _LONGEST_RETRY_AFTER_S: Final = 300.0
 #: How long a machine that has just started may take to find its time server.
 _CLOCK_PATIENCE_S: Final = 600.0

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_PACKET: Final = 32 * 2**20  #: bytes; the broker drops what is larger
 _CONNECT_TIMEOUT_S: Final = 3.0  #: a stop must not wait for a dead address
-_RECONNECT_S: Final = (1, 10)
+_RECONNECT_S: Final = (1, 4)  #: there are few of them, and agents wait for what they do
 _LEAVE_S: Final = 2.0
 _IDLE_S: Final = 0.5  #: a stop is noticed so soon
 _RESUBSCRIBE_S: Final = 30.0

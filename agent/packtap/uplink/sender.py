@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,9 @@ _REWIND_EVERY_S: Final = 5.0
 _NO_ANSWER_S: Final = 20.0
 _ASK_EVERY_S: Final = 1.0
 _BACKOFF_S: Final = (1.0, 30.0)
+#: Longest pause while nobody listens: such an attempt is one small packet, where one that ends in
+#: TLS or in the broker's refusal is a whole handshake. What waits goes out seconds after it can.
+_NOBODY_LISTENS_S: Final = 5.0
 #: A connection that lived so long was a good one: the next back-off starts small again.
 _GOOD_S: Final = 10.0
 _FAREWELL_S: Final = 1.0
@@ -197,6 +201,8 @@ class Uplink:
             except DeliveryError as exc:
                 connection.drop()
                 self._lost(str(exc))
+                if _is_unheard(exc):
+                    pause_s = min(pause_s, _NOBODY_LISTENS_S)
             except Exception as exc:  # noqa: BLE001 - a mistake here must not end delivery for good
                 connection.drop()
                 _log.exception("uplink stumbled, a new connection follows")
@@ -424,3 +430,9 @@ class Uplink:
         if status == "online":
             document |= {"version": __version__, "t": self._utc_ms()}
         return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _is_unheard(exc: DeliveryError) -> bool:
+    """Tell whether nobody was there, not even to refuse."""
+    cause = exc.__cause__
+    return isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
