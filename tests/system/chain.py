@@ -128,7 +128,8 @@ class Adapter(PtyLine):
 @contextmanager
 def adapters(folder: Path, *names: str) -> Iterator[dict[str, Adapter]]:
     """Plug in one adapter for each line name."""
-    lines = {name: Adapter(name, folder) for name in names}
+    with crowd():
+        lines = {name: Adapter(name, folder) for name in names}
     try:
         yield lines
     finally:
@@ -219,11 +220,15 @@ class AgentProcess(_Service):
     """
 
     def __init__(
-        self, folder: Path, config: str, store: Path, launch: Sequence[str] = PACKTAP
+        self,
+        folder: Path,
+        config: str,
+        store: Path | None = None,
+        launch: Sequence[str] = PACKTAP,
     ) -> None:
         file = folder / "agent.toml"
         file.write_text(config)
-        self.store = store
+        self.store = store or folder / "agent.db"
         self.now_file = folder / "now.json"
         super().__init__("agent", [*launch, "agent", "--config", str(file)], folder, ())
 
@@ -263,11 +268,11 @@ class IngestProcess(_Service):
         dead_letters: the file of refused messages.
     """
 
-    def __init__(self, folder: Path, config: str, dead_letters: Path) -> None:
+    def __init__(self, folder: Path, config: str, dead_letters: Path | None = None) -> None:
         file = folder / "ingest.toml"
         file.write_text(config)
         self.database = folder / "ingest.db"
-        self.dead_letters = dead_letters
+        self.dead_letters = dead_letters or folder / "dead-letter.jsonl"
         command = [*PACKTAP, "ingest", "--config", str(file), "--json", "--every", "0.1"]
         super().__init__("ingest", command, folder, ())
         self._life = 0

@@ -32,7 +32,6 @@ from system.chain import (
     adapters,
     committed,
     committed_events,
-    crowd,
     running_agent,
     running_ingest,
     running_web,
@@ -294,8 +293,7 @@ def running_bench(place: Place, seed: int, **plan: Any) -> Iterator[Bench]:
         influxdb = stack.enter_context(start_influxdb(folder))
         shim = stack.enter_context(start_v2_shim(folder, influxdb))
         to_store = stack.enter_context(start_fault_proxy(shim.port))
-        with crowd():
-            lines = stack.enter_context(adapters(folder, "esc", "bms"))
+        lines = stack.enter_context(adapters(folder, "esc", "bms"))
         ingest = stack.enter_context(
             running_ingest(
                 folder,

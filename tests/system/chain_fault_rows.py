@@ -11,7 +11,8 @@ from typing import Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from system.chain import AGENT, BUS, SITE, adapters, crowd
+from packtap.emulated_bus import PtyLine
+from system.chain import AGENT, BUS, SITE, crowd
 from system.chain_bench import Bench, Fault
 from system.faults import Fault as Network
 from system.process import HOST, Server, ServerError
@@ -176,14 +177,14 @@ def _unplug(bench: Bench, rng: random.Random) -> Mend:
     line.unplug()
 
     def mend() -> None:
-        # The free numbers, that of the old terminal among them, are taken by others.
+        # Its old number is taken by another terminal, wherever among the free ones it is.
         with crowd(), contextlib.ExitStack() as others:
             for number in range(100):
-                others.enter_context(adapters(bench.place.folder, f"spare-{number}"))
                 line.plug_in()
                 if line.port.readlink() != before:
                     return
                 line.unplug()
+                others.callback(PtyLine(f"spare-{number}").unplug)
         raise ServerError("the adapter came back under its old name")
 
     return mend
