@@ -29,7 +29,7 @@ from packtap.model import Event, EventState, Severity
 from packtap.notify import Service
 from packtap.now_file import NowFile
 from packtap.poller import Bus, Listening, Polling, Sharing
-from packtap.present import Present, Surroundings, in_one_line
+from packtap.present import Present, Surroundings, in_one_line, ranked, substance
 from packtap.resuming import Resumption, state_path
 from packtap.store import Outbox
 from packtap.tap import Digest, TapSettings
@@ -42,6 +42,8 @@ _log = logging.getLogger("packtap.agent")
 _NOW_EVERY_S: Final = 1.0
 _STATE_EVERY_S: Final = 60.0
 _LINK_EVERY_S: Final = 300.0
+#: A diagnosis that says the same with other numbers.
+_DIAGNOSIS_EVERY_S: Final = 600.0
 
 
 class Agent:
@@ -116,7 +118,9 @@ class Agent:
         self._now_file = NowFile(config.now_file)
         self._unannounced: list[Event] = []
         self._said_waiting = False
-        self._due = dict.fromkeys(("now", "state", "link"), 0.0)
+        self._retained: dict[str, object] = {}
+        self._diagnosed: object = None
+        self._due = dict.fromkeys(("now", "state", "link", "diagnosis"), 0.0)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then save what there is and say good-bye."""
@@ -301,13 +305,26 @@ class Agent:
         for kind, payload in self._present.retained(
             now, offset_ms, self._knowing.before, sharing=self._bus.sharing
         ):
-            self._uplink.retain(kind, payload)
+            self._retain(kind, payload)
         if not self._unannounced:
             self._publish_diagnosis(now)
 
     def _publish_diagnosis(self, now: float) -> None:
         head = self._present.head(self._tap.pack, now, self._clock.utc_offset_ms())
         for kind, payload in self._knowing.retained(head):
+            causes = [(each["cause"], round(each["probability"], 1)) for each in ranked(payload)]
+            is_new = (causes, self._tap.open_events.all()) != self._diagnosed
+            # The numbers in its sentences move all the time; it is four kilobytes.
+            if is_new or now >= self._due["diagnosis"]:
+                self._diagnosed = (causes, self._tap.open_events.all())
+                self._due["diagnosis"] = now + _DIAGNOSIS_EVERY_S
+                self._retain(kind, payload)
+
+    def _retain(self, kind: str, payload: bytes) -> None:
+        """Publish what says something new: a parked scooter must not cost a message a minute."""
+        said = substance(payload)
+        if self._retained.get(kind) != said:
+            self._retained[kind] = said
             self._uplink.retain(kind, payload)
 
     def _stop(self) -> None:

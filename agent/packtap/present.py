@@ -23,7 +23,7 @@ from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import SCHEMA, JsonValue
 
-__all__ = ["Present", "Surroundings", "as_payload", "in_one_line"]
+__all__ = ["Present", "Surroundings", "as_payload", "in_one_line", "ranked", "substance"]
 
 #: Registers below this index say what the pack is, not how it is. Source: protocol.md section 5.
 _IDENTITY_END: Final = 0x30
@@ -326,6 +326,19 @@ def in_one_line(document: Mapping[str, Any]) -> str:
     if document["store_trouble"]:
         said.append("the store takes nothing, readings wait in memory")
     return ", ".join(said)
+
+
+def substance(payload: bytes) -> object:
+    """Return what a retained message says, without what only time has changed: times and ages."""
+    document = json.loads(payload)
+    said = {name: value for name, value in document.items() if not name.endswith("age_s")}
+    return said | {"t": document.get("t") is None}
+
+
+def ranked(payload: bytes) -> list[dict[str, Any]]:
+    """Return the causes of a retained diagnosis, the most probable first."""
+    causes: list[dict[str, Any]] = json.loads(payload)["diagnosis"]
+    return causes
 
 
 def as_payload(document: Mapping[str, object]) -> bytes:

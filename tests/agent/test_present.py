@@ -12,7 +12,7 @@ from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.points import FIELDS, points_of
 from packtap.poller import ANOTHER_MASTER, Listening
-from packtap.present import Present, Surroundings
+from packtap.present import Present, Surroundings, substance
 from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import LinkMessage, Topic
@@ -236,3 +236,10 @@ def test_what_is_done_on_a_shared_wire_is_said_in_state_and_only_there() -> None
     assert told["state"]["sharing"] == "backing off"
     assert "sharing" not in told["pack"]
     assert "sharing" not in retained(present)["state"]
+
+
+def test_substance_of_a_retained_message_is_what_time_alone_does_not_change() -> None:
+    first = substance(b'{"t":5,"soc_pct":50,"age_s":1.0,"soc_pct_age_s":9.5}')
+    assert first == substance(b'{"t":6,"soc_pct":50,"age_s":3.0}')
+    assert first != substance(b'{"t":6,"soc_pct":51,"age_s":3.0}')
+    assert first != substance(b'{"t":null,"soc_pct":50,"age_s":3.0}')

@@ -22,14 +22,14 @@ from packtap.uplink.outbox import OutboxAccess
 from packtap.uplink.window import Window
 from packtap.wire import DEFLATED_MOST, Topic, bundle
 
-__all__ = ["Uplink", "UplinkStats"]
+__all__ = ["Uplink", "UplinkStats", "deflated"]
 
 _log = logging.getLogger("packtap.uplink")
 
 _POLL_S: Final = 0.5
 #: Removals are one transaction in so many seconds, or a hundred messages: each is a write on the
 #: SD card. What a crash leaves in the outbox until then is sent once more, which changes nothing.
-_REMOVE_EVERY_S: Final = 10.0
+_REMOVE_EVERY_S: Final = 30.0
 _REMOVE_AT_ONCE: Final = 100
 #: The outbox is looked through from its beginning so often when its end is reached: old messages
 #: become ready when their boot is dated. Being woken does the same.
@@ -81,6 +81,14 @@ class UplinkStats:
     unclaimed: int = 0
     connects: int = 0
     last_error: str | None = None
+
+
+def deflated(message: Queued) -> bytes:
+    """Return the payload as it goes alone: deflated where that saves something."""
+    is_worth = _WORTH_BYTES <= len(message.payload) <= DEFLATED_MOST
+    if message.topic.kind in _BUNDLED and is_worth:
+        return bundle([message.payload])
+    return message.payload
 
 
 class Uplink:
@@ -318,10 +326,8 @@ class Uplink:
     def _send(self, connection: Connection, messages: Sequence[Queued], now: float) -> None:
         """Publish messages of one topic as one; one that is larger than possible is set aside."""
         first, *others = messages
-        topic, payload = str(first.topic), first.payload
-        is_worth = _WORTH_BYTES <= len(payload) <= DEFLATED_MOST
-        if others or (first.topic.kind in _BUNDLED and is_worth):
-            payload = bundle([each.payload for each in messages])
+        topic = str(first.topic)
+        payload = bundle([each.payload for each in messages]) if others else deflated(first)
         if connection.fits(topic, payload):
             mid = connection.publish(topic, payload)
             self._window.sent(first.seq, first.topic, mid, now, [each.seq for each in others])
