@@ -211,7 +211,7 @@ def _losses(counters: Mapping[str, int]) -> Iterator[str]:
     if counters.get("outbox_stranded"):
         yield (
             f"UNDATED: {counters['outbox_stranded']} messages of an earlier boot, whose clock was "
-            "never known: see packtap undated"
+            "never known; they wait and are not sent"
         )
     if counters.get("readings_dropped"):
         yield f"LOST: {counters['readings_dropped']} readings, while the store took none"
