@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from packtap.cli import ingest_rollup
 from packtap.cli.arguments import duration, port
 from packtap.config import (
     DeadLetterConfig,
@@ -54,10 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="between two lines of --json, default 60",
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
+    more = parser.add_subparsers(title="beside the service", metavar="", dest="part")
+    what = "windows of 5 minutes and of a day beside the readings in InfluxDB, once or for ever"
+    ingest_rollup.add_arguments(
+        more.add_parser("rollup", help=what, description=f"ingest rollup: {what}."), _CONFIG
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
+    if arguments.part == "rollup":
+        return ingest_rollup.run(arguments, arguments.config or _CONFIG)
     from packtap.journal import start_log
 
     start_log(verbose=arguments.verbose)

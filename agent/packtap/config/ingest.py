@@ -38,6 +38,14 @@ class InfluxConfig:
         default="packtap",
         metadata=about("Bucket; on InfluxDB 1.x DATABASE/RETENTION_POLICY.", FILLED),
     )
+    rollup_bucket: str | None = field(
+        default=None,
+        metadata=about(
+            "Bucket of the rollups, to be kept longer than the readings; default: the same one.",
+            FILLED,
+            example="packtap-rollups",
+        ),
+    )
     timeout_s: float = field(
         default=10.0, metadata=about("How long one write may take, seconds.", Within(1, 300))
     )

@@ -14,8 +14,9 @@ import email.utils
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, cast
 
 import urllib3
@@ -25,13 +26,14 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
 from packtap.ingest.sinks import Decoded, KeptForLater, Refused, Tally, TooLarge, Why
-from packtap.points import delivery_lines, line_protocol, points_of, points_of_refusals
+from packtap.points import Point, delivery_lines, line_protocol, points_of, points_of_refusals
 
 __all__ = ["InfluxSink", "InfluxTarget"]
 
 _REFUSED: Final = frozenset({400, 422})
 _TOO_LARGE: Final = 413
 _MAX_REASON: Final = 300  #: characters of a store's own words
+_PART: Final = 5000  #: lines of one write
 _MAX_UNKNOWN: Final = 200  #: names; a hostile device must not fill the memory or the log
 
 #: The client calls it WritePrecision and gives its members the type str.
@@ -113,6 +115,15 @@ class InfluxSink:
         """Write the counters as measurement `ingest`; raises as `write` does."""
         points = points_of_refusals(ingest, refused, t_ms)
         self._send("\n".join(line_protocol(point) for point in points), _PRECISION)
+
+    def write_points(self, points: Iterable[Point]) -> int:
+        """Write points that no message holds; return how many. Raises as `write` does."""
+        lines = (line_protocol(point) for point in points)
+        count = 0
+        while part := list(islice(lines, _PART)):
+            self._send("\n".join(part), _PRECISION)
+            count += len(part)
+        return count
 
     def close(self) -> None:
         """Close the connections."""

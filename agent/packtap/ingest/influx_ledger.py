@@ -4,17 +4,11 @@ InfluxQL in the subset that 1.x, 2.x (through a database mapping) and 3.x unders
 `/query` address. Complete series cost one row each; only of one with holes the numbers are read.
 """
 
-import json
-import re
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from typing import Any, Final
 
-from packtap.config import InfluxConfig, read_secret
-from packtap.errors import DeliveryError
+from packtap.config import InfluxConfig
+from packtap.ingest.influx_query import ask, text_literal
 from packtap.ledger import Ledger, LostRun, Run, joined
 
 __all__ = ["InfluxLedgers"]
@@ -65,14 +59,14 @@ class InfluxLedgers:
         if int(total["n"]) == high - low + 1:
             return [Run(low, high)]
         only = " AND ".join(
-            f'"{name}" = {_text(value)}' for name, value in zip(_TAGS, key, strict=True)
+            f'"{name}" = {text_literal(value)}' for name, value in zip(_TAGS, key, strict=True)
         )
         rows = self._by_key('SELECT "seq" FROM "delivery"', only).get(key, [])
         return joined(sorted(int(row["seq"]) for row in rows))
 
     def _by_key(self, select: str, only: str = "") -> dict[_Key, list[dict[str, Any]]]:
         conditions = [f"time >= {self._since_ms}ms"] + ([only] if only else [])
-        answer = self._ask(f"{select} WHERE {' AND '.join(conditions)} GROUP BY {_BY}")
+        answer = ask(self._config, f"{select} WHERE {' AND '.join(conditions)} GROUP BY {_BY}")
         found: dict[_Key, list[dict[str, Any]]] = {}
         for series in answer:
             tags = series["tags"]
@@ -82,42 +76,8 @@ class InfluxLedgers:
             ]
         return found
 
-    def _ask(self, query: str) -> list[dict[str, Any]]:
-        config = self._config
-        database, _, policy = config.bucket.partition("/")
-        words = {"db": database, "q": query, "epoch": "ms"} | ({"rp": policy} if policy else {})
-        headers = {}
-        if config.token_file is not None:
-            headers["Authorization"] = f"Token {read_secret(config.token_file)}"
-        request = urllib.request.Request(  # noqa: S310 - the configuration takes http(s) only
-            f"{config.url.rstrip('/')}/query?{urllib.parse.urlencode(words)}", headers=headers
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=config.timeout_s) as answer:  # noqa: S310
-                result = json.load(answer)["results"][0]
-        except urllib.error.HTTPError as exc:
-            with exc:
-                said = " ".join(exc.read(300).decode(errors="replace").split())
-            raise DeliveryError(
-                f"{config.url} answers {exc.code} to a query: {said or exc.reason}; check "
-                "influx.url, influx.bucket and that the token may read (2.x: map the bucket to a "
-                "database)"
-            ) from exc
-        except (OSError, HTTPException, ValueError, LookupError, TypeError) as exc:
-            reason = getattr(exc, "reason", None) or exc
-            raise DeliveryError(f"{config.url} gives no answer to a query: {reason}") from exc
-        if "error" in result:
-            raise DeliveryError(f"{config.url} refuses a query: {result['error']}")
-        series: list[dict[str, Any]] = result.get("series", [])
-        return series
-
 
 def _lost(row: Mapping[str, Any]) -> LostRun:
     return LostRun(
         int(row["first_seq"]), int(row["last_seq"]), int(row["samples"]), int(row["time"])
     )
-
-
-def _text(value: str) -> str:
-    """Return a string literal of InfluxQL."""
-    return "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"

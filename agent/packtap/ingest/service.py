@@ -1,6 +1,6 @@
 """Ingest put together from its configuration, checked as far as that is possible at the start."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from packtap.config import InfluxConfig, IngestConfig, read_secret
 from packtap.errors import ConfigError
@@ -11,7 +11,10 @@ from packtap.ingest.sinks import Sink
 from packtap.ingest.subscription import Limits, Subscription
 from packtap.notify import Service
 
-__all__ = ["ingest_of"]
+if TYPE_CHECKING:
+    from packtap.ingest.influx import InfluxSink
+
+__all__ = ["influx_sink", "ingest_of"]
 
 
 #: A sign of life of the loop follows within: so long for everything but the store, and so many
@@ -54,7 +57,7 @@ def ingest_of(config: IngestConfig, service: Service | None = None) -> Ingest:
 
 def _sink(config: IngestConfig) -> Sink:
     if config.influx is not None:
-        return _influx(config.influx)
+        return influx_sink(config.influx)
     if config.sqlite is not None:
         from packtap.ingest.sqlite import SqliteSink
 
@@ -64,7 +67,12 @@ def _sink(config: IngestConfig) -> Sink:
     raise ConfigError(["sqlite, influx: exactly one store is needed"], "ingest")
 
 
-def _influx(config: InfluxConfig) -> Sink:
+def influx_sink(config: InfluxConfig) -> "InfluxSink":
+    """Return the writer to a store's bucket.
+
+    Raises:
+        ConfigError: the token cannot be used.
+    """
     # Half a second of import and 30 MB that the embedded store does not need.
     from packtap.ingest.influx import InfluxSink, InfluxTarget
 
