@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, str]] = {
     "registers": "the table of BMS registers",
     "events": "the table of event kinds",
     "fleet": "who may deliver: certificates for devices, and taking them back",
+    "dashboards": "Grafana's dashboards, alert rules and provisioning, from the rows",
     "config": "check a configuration, or print an example",
 }
 
