@@ -112,9 +112,21 @@ def test_what_separates_board_and_line_of_a_silent_pack_can_be_told(capsys: Prin
 
 
 def test_an_error_code_of_the_scooter_enters_as_evidence(capsys: Printed) -> None:
-    _, document = diagnosed(capsys, HEALTHY, "--esc-error", "21")
+    _, document = diagnosed(capsys, SILENT, "--esc-error", "21")
     assert document["diagnosis"][0]["cause"] == "bms_board"
     assert document["evidence"]["esc_silent"].endswith("code 21")
+
+
+def test_a_pack_that_answers_is_not_called_silent_because_the_scooter_does(
+    capsys: Printed,
+) -> None:
+    # Ten seconds cannot tell whether answers come and go: there the plug is suspected first.
+    for capture, defect in ((HEALTHY, "scooter_line"), (WITHOUT_CELLS, "data_plug")):
+        _, document = diagnosed(capsys, capture, "--esc-error", "21")
+        first = document["diagnosis"][0]
+        assert (first["cause"], first["defect"]) == ("connection", defect)
+        assert "yet the pack answers here: code 21" in document["evidence"]["esc_silent_answered"]
+        assert all(entry["defect"] != "board_silent" for entry in document["diagnosis"])
 
 
 def test_danger_comes_first_and_nobody_is_told_to_charge(capsys: Printed) -> None:

@@ -113,6 +113,12 @@ DEFECT_WORDS: Final[Mapping[str, DefectWords]] = MappingProxyType(
             "nothing comes through the data wires",
             "continuity of both data wires and ground; another adapter, wires swapped",
         ),
+        "scooter_line": DefectWords(
+            "the pack answers here, the scooter does not hear it: the wire between them, or the "
+            "controller",
+            "continuity of both data wires and ground from the pack's plug to the controller; the "
+            "pack in another scooter",
+        ),
         "data_line_noisy": DefectWords(
             "the data line is disturbed: a bad ground or interference",
             "ground of the adapter; the same pack with short wires away from motor and charger",

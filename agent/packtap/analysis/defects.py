@@ -64,6 +64,8 @@ SIGNS: Final[Mapping[str, str]] = MappingProxyType(
         "never_answered": "no reply to any request",
         "came_back": "replies came back after a silence",
         "esc_silent": "the scooter shows an error of communication (21, 42)",
+        "esc_silent_answered": "the scooter shows an error of communication (21, 42), yet the pack "
+        "answers here",
         "esc_config": "the scooter shows an error of the BMS configuration (22, 43)",
         "esc_serial": "the scooter shows a default serial (23, 44)",
         "esc_voltage": "the scooter shows a voltage out of range (19, 20, 24)",
@@ -111,7 +113,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "board_silent", _BOARD, 0.24,
         "a board without supply or with a dead processor answers nothing, without any precursor",
         bms_comm_lost=0.97, bms_comm_intermittent=0.01, never_answered=0.6, esc_silent=0.9,
-        came_back=0.03,
+        esc_silent_answered=0.003, came_back=0.03,
     ),
     _row(
         "board_flag", _BOARD, 0.29,
@@ -166,7 +168,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     _row(
         "board_hidden", _BOARD, 0.03,
         "a defect that shows in no register (an output switch that opens under load)",
-        esc_voltage=0.3, esc_silent=0.1,
+        esc_voltage=0.3, esc_silent=0.1, esc_silent_answered=0.03,
     ),
     _row(
         "cell_imbalanced", _CELLS, 0.20,
@@ -218,7 +220,7 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         open_balance_wire=0.97, cell_imbalance=0.15, cell_overvoltage=0.3, cell_undervoltage=0.3,
         implausible_data=0.15, bms_fault_flag=0.5, flag_over_discharge=0.4,
         flag_deep_undervoltage=0.4, flag_config_invalid=0.3, moisture_suspected=0.03,
-        charge_blocked=0.05, flag_charge_error=0.2,
+        charge_blocked=0.05, flag_charge_error=0.2, esc_silent=0.1, esc_silent_answered=0.1,
     ),
     _row(
         "power_joint", _CONNECTION, 0.18,
@@ -231,12 +233,19 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "a loose contact of the data line: gaps that come and go with vibration, torn frames",
         bms_comm_intermittent=0.96, bms_comm_lost=0.5, bus_noise=0.5, noise_heavy=0.1,
         came_back=0.97,
-        esc_silent=0.7, never_answered=0.03, implausible_data=0.02,
+        esc_silent=0.7, esc_silent_answered=0.3, never_answered=0.03, implausible_data=0.02,
     ),
     _row(
-        "data_line_broken", _CONNECTION, 0.20,
+        "data_line_broken", _CONNECTION, 0.16,
         "nothing comes through any more: from the outside the same as a silent board",
         bms_comm_lost=0.97, never_answered=0.6, bus_noise=0.05, esc_silent=0.9, came_back=0.05,
+        esc_silent_answered=0.05,
+    ),
+    _row(
+        "scooter_line", _CONNECTION, 0.04,
+        "the wire from the pack to the controller, or the controller's input: whoever taps the "
+        "pack gets its answers, the scooter does not",
+        esc_silent=0.9, esc_silent_answered=0.9,
     ),
     _row(
         "data_line_noisy", _CONNECTION, 0.04,
@@ -280,7 +289,10 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         charge_blocked=0.1, bms_comm_lost=0.15, never_answered=0.1, esc_deep=0.7, esc_voltage=0.4,
         esc_silent=0.3, soc_miscalibration=0.05,
     ),
-    _row("sound", Cause.NONE, 0.885, "nothing is wrong with the pack"),
+    _row(
+        "sound", Cause.NONE, 0.885, "nothing is wrong with the pack; the scooter may have a defect",
+        esc_silent_answered=0.2,
+    ),
     _row(
         "charger", Cause.NONE, 0.005,
         "a charger that gives too little: the pack sees it and takes nothing",

@@ -72,7 +72,7 @@ class RankedCause:
         """Return it as JSON keys and values."""
         return {
             "cause": self.cause.value,
-            "probability": round(self.probability, 6),
+            "probability": round(self.probability, 9),
             "defect": self.defect,
             "evidence_for": list(self.evidence_for),
             "evidence_against": list(self.evidence_against),
@@ -180,9 +180,14 @@ _Factors = dict[str, tuple[float, ...]]
 
 def _factors(evidence: Evidence) -> _Factors:
     factors: _Factors = {}
-    for name in sorted(evidence.telling | evidence.signs):
+    signs, quiet = evidence.signs, evidence.quiet
+    if evidence.is_contradicted:
+        # Not two facts but one: a pack that answers here is not the silent one of the error.
+        signs = signs - {"esc_silent"} | {"esc_silent_answered"}
+        quiet -= {"bms_comm_lost"}
+    for name in sorted(evidence.telling | signs):
         factors[name] = tuple(defect.probability(name) for defect in DEFECTS)
-    for name in sorted(evidence.quiet):
+    for name in sorted(quiet):
         factors[f"no {name}"] = tuple(1 - defect.probability(name) for defect in DEFECTS)
     for key, answer in evidence.observed.items():
         row = by_key[key]

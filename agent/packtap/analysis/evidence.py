@@ -87,6 +87,11 @@ class Evidence:
         return frozenset(self.judged) - self.raised - hidden - self.signs
 
     @property
+    def is_contradicted(self) -> bool:
+        """Does the scooter say that its pack is silent, which answers all the time?"""
+        return "esc_silent" in self.signs and "bms_comm_lost" in self.quiet
+
+    @property
     def unjudged(self) -> tuple[str, ...]:
         """Kinds that nothing could be said about so far, in the order of the rows."""
         known = self.raised | self.judged

@@ -95,8 +95,8 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         why="a loose contact answers to the hand; a dead board does not",
         outcomes=yes_or_no(
             "replies come and go with the wire", "moving the wire changes nothing", 0.05,
-            data_plug=0.95, data_line_broken=0.6, data_line_noisy=0.4, power_joint=0.15,
-            board_silent=0.01,
+            data_plug=0.95, data_line_broken=0.6, data_line_noisy=0.4, scooter_line=0.1,
+            power_joint=0.15, board_silent=0.01,
         ),
         told_by=frozenset({"came_back"}),
         test="move_the_wire",
@@ -194,8 +194,9 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         why="without an answering board or without voltage the scooter stays off",
         outcomes=(
             _outcome("no", "does not turn on", 0.15, board_silent=0.9, empty=0.85, cell_dead=0.4,
-                     power_joint=0.3, data_line_broken=0.4, board_hidden=0.4, board_flag=0.3,
-                     sound=0.1, gauge=0.03, cells_worn=0.03, aged=0.03, charger=0.3),
+                     power_joint=0.3, data_line_broken=0.4, scooter_line=0.4, board_hidden=0.4,
+                     board_flag=0.3, sound=0.1, gauge=0.03, cells_worn=0.03, aged=0.03,
+                     charger=0.3),
             _outcome("yes", "turns on", 0.85),
         ),
         told_by=frozenset({"never_answered"}),
@@ -207,7 +208,7 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         "hurts cells",
         outcomes=(
             _outcome("plug", "a plug or wire is burnt, bent, torn or loose", 0.04, data_plug=0.4,
-                     data_line_broken=0.4, power_joint=0.35, charge_line=0.4,
+                     data_line_broken=0.4, scooter_line=0.4, power_joint=0.35, charge_line=0.4,
                      data_line_noisy=0.15, sensor_lead=0.05),
             _outcome("case", "the case is dented or cracked", 0.05, moisture=0.3, cell_dead=0.12,
                      cell_leaks=0.15, sense_wire=0.15, cell_resistance=0.08, power_joint=0.08),
@@ -240,8 +241,8 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         why="a blow tears welds, wires and plugs, and dents cells",
         outcomes=yes_or_no(
             "dropped or crashed", "no fall or crash", 0.1, sense_wire=0.3, cell_resistance=0.2,
-            data_plug=0.25, data_line_broken=0.3, power_joint=0.25, cell_leaks=0.2,
-            cell_dead=0.15, sensor_lead=0.25, charge_line=0.15,
+            data_plug=0.25, data_line_broken=0.3, scooter_line=0.3, power_joint=0.25,
+            cell_leaks=0.2, cell_dead=0.15, sensor_lead=0.25, charge_line=0.15,
         ),
     ),
     Observation(
@@ -307,9 +308,9 @@ OBSERVATIONS: Final[tuple[Observation, ...]] = (
         outcomes=(
             _outcome("yes", "the pack works in another scooter", 0.05, sound=0.9, charger=0.9,
                      cold=0.9, hot=0.8, recorder=0.9, aged=0.85, data_line_broken=0.5,
-                     data_plug=0.3, data_line_noisy=0.5, gauge=0.8, balance_not_done=0.6,
-                     cells_worn=0.6, charge_line=0.4, cell_imbalanced=0.3, cell_weak=0.4,
-                     cell_resistance=0.3, cell_leaks=0.4, board_charge_switch=0.5),
+                     scooter_line=0.9, data_plug=0.3, data_line_noisy=0.5, gauge=0.8,
+                     balance_not_done=0.6, cells_worn=0.6, charge_line=0.4, cell_imbalanced=0.3,
+                     cell_weak=0.4, cell_resistance=0.3, cell_leaks=0.4, board_charge_switch=0.5),
             _outcome("no", "the pack does not work in another scooter either", 0.95),
         ),
     ),

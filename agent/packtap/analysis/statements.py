@@ -28,7 +28,7 @@ def say(name: str, evidence: Evidence) -> str:
     if name.startswith("no "):
         return _say_quiet(name.removeprefix("no "), evidence)
     if name in SIGNS:
-        numbers = evidence.told.get(name)
+        numbers = evidence.told.get(name.removesuffix("_answered"))
         return SIGNS[name] + (f": {numbers}" if numbers else "")
     return _say_raised(name, evidence)
 
