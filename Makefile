@@ -74,7 +74,7 @@ fuzz: $(VENV)/.dev requirements-fuzz.lock
 
 # Written beside the page first: a bench that is ended early leaves the page as it was.
 FAULTS = nice -n 5 $(BIN)/python tests/system/chain_faults_long.py --seed $(SEED) \
-  $(if $(ROUNDS),--rounds $(ROUNDS)) --theirs $(FAULT_VENV)/bin/python \
+  $(if $(ROUNDS),--rounds $(ROUNDS)) --jobs $(JOBS) --theirs $(FAULT_VENV)/bin/python \
   --faketime $$(find $(FAULT_VENV)/ -name libfaketime.so.1 | head -n 1)
 
 faults: $(VENV)/.dev $(FAULT_VENV)/.done

@@ -519,6 +519,25 @@ def test_broker_where_nobody_listened_is_found_soon_after_it_is_back_however_lon
             peer.close()
 
 
+def test_connection_that_breaks_again_and_again_after_it_has_delivered_is_made_anew_at_once(
+    tmp_path: Path, path: Path, store: Store
+) -> None:
+    with (
+        start_mosquitto(tmp_path) as broker,
+        start_fault_proxy(broker.port) as proxy,
+        subscribe(broker.port) as witness,
+        uplink(path, proxy.port, backoff_s=(0.05, 6000.0)) as sender,
+    ):
+        queued: list[int] = []
+        for _ in range(14):  # doubled so often, the pause would be minutes
+            queued += fill(store, 1)
+            sender.wake()
+            eventually(lambda: queued[-1] in witness.seqs(), "the message")  # noqa: B023
+            eventually(lambda: sender.stats.in_flight == 0, "its acknowledgement")
+            proxy.reset_all()
+        assert set(queued) <= set(witness.seqs())
+
+
 def test_stop_delivers_what_has_just_been_committed(
     tmp_path: Path, path: Path, store: Store
 ) -> None:

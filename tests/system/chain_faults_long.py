@@ -86,6 +86,12 @@ the moment its last call has returned. What it had taken over by then, and what 
 afterwards; three bursts each. Default settings. packtap's commits wait for the disk, so they take
 longer: this table is about what an answer is worth, not about speed.
 """
+_DRAIN: Final = """
+## A day's backlog
+
+`python tests/bench/bench_drain.py`, a real broker, readings simulated:
+"""
+_DRAIN_BENCH: Final = Path(__file__).parents[1] / "bench" / "bench_drain.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,11 @@ def main() -> int:
         for line in row.trouble:
             print(f"\n{row.cells[0]}: {line}")
     if not words and arguments.theirs:
+        _say("a day's backlog")
+        drained = subprocess.run(
+            [sys.executable, str(_DRAIN_BENCH)], capture_output=True, text=True, check=False
+        )
+        print(f"{_DRAIN}\n{(drained.stdout or drained.stderr).strip()}.", flush=True)
         print(_ANCHORS)
         for line in anchor_table(arguments.theirs, _say):
             print(line, flush=True)

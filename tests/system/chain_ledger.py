@@ -23,7 +23,7 @@ HOME: Final = (SITE, AGENT, BUS)
 #: A value must have been on the wire so long before its reading's time, or so long after it:
 #: frames within 200 ms are one reading, and a busy machine reads late; the agent keeps its offset
 #: to UTC while the clock is slewed by less than half a second.
-_LATE_MS: Final = 3000
+_LATE_MS: Final = 5000
 _EARLY_MS: Final = 600
 
 

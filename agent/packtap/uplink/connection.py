@@ -94,6 +94,7 @@ class Connection:
         self._end: str | None = None
         self.acks: deque[Ack] = deque()
         self.heard_at = time.monotonic()  #: when the broker last said anything
+        self.was_sent_away = False  #: the broker has said that it does not want us
         self._unanswered: set[int] = set()
         self._receive_maximum = 65535  # messages in flight that the broker allows
         self._max_packet_bytes: int | None = None
@@ -242,6 +243,7 @@ class Connection:
         self, _client: Client, _data: object, _flags: object, reason: ReasonCode, answer: object
     ) -> None:
         if reason.is_failure:
+            self.was_sent_away = True
             self._end = _refusal("broker refuses the connection", reason)
             return
         self._receive_maximum = getattr(answer, "ReceiveMaximum", self._receive_maximum)
@@ -259,6 +261,7 @@ class Connection:
     ) -> None:
         if self._end is None:
             if flags.is_disconnect_packet_from_server:
+                self.was_sent_away = True
                 self._end = _refusal("broker ends the connection", reason)
             else:
                 self._end = "connection lost"

@@ -196,7 +196,7 @@ class Uplink:
     def _run(self) -> None:
         pause_s = self._backoff_s[0]
         while not self._stopped.is_set():
-            started = time.monotonic()
+            started, acked = time.monotonic(), self._stats.acked
             self._beat(_CONNECT_BEAT_S)
             status = self._topic("status")
             connection = Connection(
@@ -215,7 +215,9 @@ class Uplink:
                 connection.drop()
                 _log.exception("uplink stumbled, a new connection follows")
                 self._lost(f"internal error: {exc}")
-            if time.monotonic() - started > _GOOD_S:
+            # Short as it was, it has delivered, and nobody has sent us away.
+            was_good = self._stats.acked > acked and not connection.was_sent_away
+            if was_good or time.monotonic() - started > _GOOD_S:
                 pause_s = self._backoff_s[0]
             # Jitter, or a fleet comes back in one moment after an outage of its broker.
             self._stopped.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
