@@ -10,6 +10,7 @@
 #                OWN: random scooters a family of our own simulation, a minute each)
 #   make faults  every fault many times on the whole chain, into tests/FAULTS.md (half an hour;
 #                ONLY=agent,noise: these rows, to the terminal; ROUNDS= in each row; SEED=)
+#   make grafana-types  the committed dashboards against the types of @grafana/schema (npm)
 #   make anchors what others lose of a burst whose process is killed at once
 
 PY ?= python3
@@ -27,7 +28,7 @@ SEED ?= 1
 ROUNDS ?=
 ONLY ?=
 
-.PHONY: demo test check bench fuzz score boot faults anchors format lock clean help
+.PHONY: demo test check bench fuzz score boot faults grafana-types anchors format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -94,6 +95,9 @@ $(FAULT_VENV)/.done: requirements-faults.lock | $(BIN)/pip
 	@$(PY) -m venv $(FAULT_VENV)
 	@$(FAULT_VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-faults.lock
 	@touch $@
+
+grafana-types:
+	@sh tests/grafana/check_types.sh
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -48,6 +48,8 @@ class Counters:
         host_temperature_c: of the processor.
         clock_known: 1 if UTC is known, else 0.
         uptime_s: since the machine was started.
+        certificate_hours_left: until the broker will no longer take this device's certificate;
+            below 0: it takes it no more.
     """
 
     readings: int
@@ -79,6 +81,7 @@ class Counters:
     host_temperature_c: int | None = None
     clock_known: int | None = None
     uptime_s: int | None = None
+    certificate_hours_left: int | None = None
 
     def as_dict(self) -> dict[str, int]:
         """Return what is known by name, for JSON."""

@@ -5,6 +5,7 @@ the `link` message. A value is shown with its age, and one that nobody reported 
 """
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -13,6 +14,7 @@ from ninebot_bms import BMS, BMS2, Snapshot, by_name, status_flags
 from packtap import __version__
 from packtap.analysis.open_events import OpenEvents
 from packtap.batch import json_value
+from packtap.certificates import read_certificate
 from packtap.config import AgentConfig
 from packtap.counters import Counters, rejects_by_name
 from packtap.host import HostFigures
@@ -69,6 +71,8 @@ class Present:
         dropped: readings that left the memory unsaved, while the store took none.
         hours_left: how long messages still fit if none is delivered; None: not known.
         lost: messages, and samples in them, that the store dropped undelivered since it began.
+        certificate_until_ms: end of the device's certificate, as the connection took it at the
+            start, UTC milliseconds; None: there is none, or it cannot be read.
     """
 
     def __init__(self, config: AgentConfig, boot_id: str) -> None:
@@ -87,6 +91,7 @@ class Present:
         self.dropped = 0
         self.hours_left: float | None = None
         self.lost = (0, 0)
+        self.certificate_until_ms = _certificate_until_ms(config)
 
     def line_changed(self, item: LinkUp | LinkDown) -> None:
         """Note that a line was opened or lost."""
@@ -157,6 +162,7 @@ class Present:
             host_temperature_c=host.temperature_c,
             clock_known=int(utc_offset_ms is not None),
             uptime_s=int(now),
+            certificate_hours_left=_hours_until(self.certificate_until_ms, now, utc_offset_ms),
         ).as_dict()
 
     def document(
@@ -302,6 +308,22 @@ def _oldest_s(outbox: Outbox | None, now: float, utc_offset_ms: int | None) -> i
     if utc_offset_ms is None:
         return None
     return max(0, round(now - (outbox.oldest_ms - utc_offset_ms) / 1000))
+
+
+def _certificate_until_ms(config: AgentConfig) -> int | None:
+    tls = config.mqtt.tls
+    if tls is None or tls.cert_file is None:
+        return None
+    try:
+        return round(read_certificate(tls.cert_file).not_after.timestamp() * 1000)
+    except (OSError, ValueError):
+        return None  # the uplink says what is wrong with it
+
+
+def _hours_until(t_ms: int | None, now: float, utc_offset_ms: int | None) -> int | None:
+    if t_ms is None or utc_offset_ms is None:
+        return None
+    return math.floor((t_ms - utc_offset_ms - now * 1000) / 3_600_000)
 
 
 def _flags(snapshot: Snapshot) -> list[str]:

@@ -1,13 +1,17 @@
 """What is so now: ages, unknowns, two packs, retained messages."""
 
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ninebot_bms import BMS2, Doubt
 from packtap.analysis.open_events import OpenEvents
+from packtap.certificates import read_certificate
+from packtap.config import MqttConfig, TlsConfig
 from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.points import FIELDS, points_of
@@ -16,7 +20,7 @@ from packtap.present import Present, Surroundings, substance
 from packtap.store import Outbox
 from packtap.uplink import UplinkStats
 from packtap.wire import LinkMessage, Topic
-from presents import beside_another_master, document_of, event, present_of
+from presents import CONFIG, beside_another_master, document_of, event, present_of
 from stories import HEALTHY, snapshot
 
 STATUS = snapshot(98.0, status=0x0001, voltage_v=38.0, current_a=None, soc_pct=71)
@@ -172,10 +176,12 @@ def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
     )
     present = present_of()
     present.hours_left = 12.7
+    present.certificate_until_ms = UTC + 100_400 - 1  # it has just ended
     sent = present.counters(100.4, UTC, around)
     assert (sent["outbox_first_seq"], sent["buffer_hours_left"]) == (7, 12)
     assert sent.keys() == FIELDS["link"].keys()
     assert sent["outbox_oldest_s"] == 60
+    assert sent["certificate_hours_left"] == -1
     assert (sent["clock_known"], sent["uptime_s"]) == (1, 100)
     message = LinkMessage(
         agent="pi", bus="a", pack="P1", store="s", seq=1, boot="b", t=[UTC], counters={**sent}
@@ -198,6 +204,7 @@ def test_what_outbox_and_host_do_not_say_is_absent_not_zero() -> None:
         "disk_free_bytes",
         "host_load_pct",
         "host_temperature_c",
+        "certificate_hours_left",
     }
     assert sent.keys() == FIELDS["link"].keys() - unknown
     assert sent["clock_known"] == 0
@@ -243,3 +250,27 @@ def test_substance_of_a_retained_message_is_what_time_alone_does_not_change() ->
     assert first == substance(b'{"t":6,"soc_pct":50,"age_s":3.0}')
     assert first != substance(b'{"t":6,"soc_pct":51,"age_s":3.0}')
     assert first != substance(b'{"t":null,"soc_pct":50,"age_s":3.0}')
+
+
+def test_the_end_of_the_certificate_is_read_from_the_file_that_the_uplink_shows(
+    tmp_path: Path,
+) -> None:
+    certificate, key = tmp_path / "pi.crt", tmp_path / "pi.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+            *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=pi"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = TlsConfig(cert_file=certificate, key_file=key)
+    config = replace(CONFIG, mqtt=MqttConfig(host="127.0.0.1", tls=tls))
+    end_ms = round(read_certificate(certificate).not_after.timestamp() * 1000)
+    around = Surroundings(Listening(("bms",)), UplinkStats())
+    present = Present(config, "boot")
+    assert present.counters(0.0, end_ms - 49 * 3_600_000, around)["certificate_hours_left"] == 49
+    assert "certificate_hours_left" not in present.counters(0.0, None, around)
+    certificate.write_text("no certificate")
+    assert Present(config, "boot").certificate_until_ms is None

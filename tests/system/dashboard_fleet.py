@@ -80,6 +80,7 @@ def _link(first: dict[str, Any], agent: int, t: int) -> LinkMessage:
         "frames": 1000, "unanswered": 3, "rejects_checksum": 2, "rejects_length": 1,
         "outbox_messages": 4, "buffer_hours_left": 20 if agent == 2 else 900, "clock_known": 1,
         "disk_free_bytes": 10**9, "host_load_pct": 12, "host_temperature_c": 45, "uptime_s": 9000,
+        "certificate_hours_left": 600 if agent == 1 else 8000,
     }  # fmt: skip
     gaps: list[tuple[int, int, int, int | None]] = [(9, 12, 40, t)] if agent == 2 else []
     return LinkMessage(**first, t=[t + 1], counters=counters, gaps=gaps[: len(gaps)])

@@ -207,6 +207,7 @@ def test_alerts_name_what_is_wrong_and_nothing_else(filled: _Filled) -> None:
         ("packtap-cell-overvoltage", "tap-02", "07"),
         ("packtap-imbalance-growing", "tap-02", ""),
         ("packtap-buffer-filling", "tap-02", ""),
+        ("packtap-certificate-expiring", "tap-01", ""),
         ("packtap-gap-found", "tap-02", ""),
         ("packtap-agent-silent", "tap-03", ""),
     }

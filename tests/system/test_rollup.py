@@ -1,6 +1,9 @@
 """Rollups in a real InfluxDB: right, the same twice, and late readings are caught up."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,6 +132,35 @@ def test_rollups_are_what_the_readings_say_twice_and_after_late_ones(
     assert len(_run(file, capsys, "--since", "2025-12-01")) == 3
     assert len(_run(file, capsys, "--since", "2025-11-20")) == 5
     assert _stored(influxdb) == _expected([*first, *later])
+
+
+def test_the_service_goes_on_over_an_outage_and_makes_what_has_come_since(
+    tmp_path: Path, mosquitto: Mosquitto, influxdb: InfluxDB, v2_shim: V2Shim
+) -> None:
+    file = _config_file(tmp_path, v2_shim.url)
+    messages = ride(4)
+    log = tmp_path / "rollup.log"
+    with log.open("wb") as out:
+        service = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "packtap", "ingest", "rollup", "--config", file),
+                *("--days", "7300", "--every", "0.2", "--json"),
+            ],
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        eventually(lambda: "rollup_done" in log.read_text(), "a first round", 120)
+        influxdb.kill9()
+        eventually(lambda: "rollups stopped" in log.read_text(), "the outage", 120)
+        influxdb.start()
+        _deliver(tmp_path, mosquitto, v2_shim.url, messages)
+        eventually(lambda: _stored(influxdb) == _expected(messages), "the rollups", 120)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(60) == 0
+    finally:
+        service.kill()
+        service.wait(60)
 
 
 def test_types_of_rollups_are_those_of_their_rows(

@@ -56,6 +56,10 @@ AGENTS: Final = Dashboard(
             "For how long messages still fit if none is delivered. At 0 the oldest are dropped, "
             "and that is recorded.",
         ),
+        _course(
+            "Certificate", 'last("certificate_hours_left") AS hours', "h",
+            "Until the broker refuses the device. Enrol it anew with packtap fleet before.",
+        ),
         _course("Processor", 'max("host_load_pct") AS load', "%", "100: all processors are busy."),
         _course(
             "Temperature of the processor", 'max("host_temperature_c") AS temperature', "degC",

@@ -140,6 +140,15 @@ _OTHERS: Final = (
         "packtap-agents", 3600,
     ),
     Rule(
+        "packtap-certificate-expiring", "A certificate is expiring",
+        {"A": _of_link('last("certificate_hours_left")', "1h")},
+        ("lt", 720), 721, "15m", Severity.WARNING,
+        "The certificate of {{ .Labels.agent }} is taken for {{ .Values.AL }} h more",
+        "After that the broker refuses the device; what it reads waits on it. Enrol it anew with "
+        "packtap fleet, and restart its agent. Below 0 h it has ended.",
+        "packtap-agents", 3600,
+    ),
+    Rule(
         "packtap-gap-found", "Readings were lost",
         {
             "A": Query(

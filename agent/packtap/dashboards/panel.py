@@ -145,7 +145,7 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
         more = {"allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]}}
         made.append({
             "name": name, "label": name, "type": "query", "datasource": _source(RAW),
-            "query": variable_query(name), "definition": variable_query(name), "refresh": 2,
+            "query": variable_query(name), "refresh": 2,
             "sort": 1, "multi": several, "includeAll": several, "hide": 0,
             **(more if several else {}),
         })  # fmt: skip
