@@ -19,6 +19,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "SECURITY.md",
     "deploy/WIRING.md",
+    "deploy/grafana/README.md",
     "systemd/README.md",
 )
 README = (ROOT / "README.md").read_text()
