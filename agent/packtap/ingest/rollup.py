@@ -124,10 +124,11 @@ class RollupMaker:
         return _counts(ask(self._config, query, self._into))
 
     def _make(self, day: int, origins: Sequence[_Origin]) -> int:
-        return sum(
-            self._sink.write_points(self._windows(part, day, origins))
+        return self._sink.write_points(
+            point
             for rollup in ROLLUPS
             for part in _parts(rollup)
+            for point in self._windows(part, day, origins)
         )
 
     def _windows(self, rollup: Rollup, day: int, origins: Sequence[_Origin]) -> Iterator[Point]:
