@@ -206,7 +206,9 @@ class Bench:
 
     def remember(self) -> None:
         """Note what is committed now: a kill must not take it away."""
-        self.known |= {(one.pack, one.t_ms): one for one in committed(self.agent.store)}
+        # Not `committed`: some may still have no date.
+        with Store.open_read_only(self.agent.store) as store:
+            self.known |= {(one.pack, one.t_ms): one for one in store.readings()}
 
     def finish(self) -> Result:
         """Let everything arrive after the ride, and compare both ends."""
@@ -238,12 +240,13 @@ class Bench:
             yield from (f"the agent has dropped {gap}" for gap in store.gaps())
             if store.depth().count:
                 yield f"{store.depth().count} messages were never delivered"
-        letters = self.ingest.dead_letters.read_text()
-        lines = len(letters.splitlines())
-        if lines < len(self.bad) or not all(bad in letters for bad in self.bad):
-            yield f"{len(self.bad)} messages had to be refused, {lines} were"
-        elif lines > len(self.bad):
-            yield f"ingest has refused {lines} messages, {len(self.bad)} of them were wrong"
+        # A full disk may take half a line; only whole ones count.
+        lines = self.ingest.dead_letters.read_text().splitlines()
+        letters = [line for line in lines if line.startswith("{") and line.endswith("}")]
+        if not all(any(bad in line for line in letters) for bad in self.bad):
+            yield f"{len(self.bad)} messages had to be refused, {len(letters)} were"
+        elif len(letters) > len(self.bad):
+            yield f"ingest has refused {len(letters)} messages, {len(self.bad)} of them were wrong"
         for service in (self.agent, self.ingest, self.web):
             if "Traceback" in service.log.read_text(errors="replace"):
                 yield f"the log of {service.name} has a traceback"

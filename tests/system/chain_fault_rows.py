@@ -125,9 +125,9 @@ def _read_only_card(bench: Bench, _: random.Random) -> Mend:
         bench.agent.start()
 
     def mend() -> None:
-        bench.web.restart()
         _remount(bench.place.disk, "rw")
         bench.agent.restart()
+        bench.web.restart()
 
     return mend
 
