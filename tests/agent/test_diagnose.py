@@ -111,6 +111,14 @@ def test_what_separates_board_and_line_of_a_silent_pack_can_be_told(capsys: Prin
     assert board("--observe", "pack_terminal_v=36.5", "--cells", "10") < before
 
 
+def test_two_answers_to_one_question_are_asked_back(capsys: Printed) -> None:
+    twice = ("--observe", "charges=yes", "--observe", "charges=no")
+    with pytest.raises(SystemExit) as ended:
+        main(["diagnose", HEALTHY, *twice])
+    assert ended.value.code == 2
+    assert "charges was answered twice, yes and no" in capsys.readouterr().err
+
+
 def test_an_error_code_of_the_scooter_enters_as_evidence(capsys: Printed) -> None:
     _, document = diagnosed(capsys, SILENT, "--esc-error", "21")
     assert document["diagnosis"][0]["cause"] == "bms_board"
@@ -164,7 +172,7 @@ def test_a_line_on_which_nobody_answers_gives_no_ranking(tmp_path: Path, capsys:
     assert main(["diagnose", str(recording), "--json", "--report", str(report)]) == 3
     printed = capsys.readouterr()
     assert json.loads(printed.out)["diagnosis"] == []
-    assert "Nothing was heard" in printed.err
+    assert "No frame is in" in printed.err
     assert not report.exists()
 
 

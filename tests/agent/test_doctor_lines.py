@@ -329,6 +329,16 @@ def test_a_second_master_on_the_dashboards_wire_collides() -> None:
     assert found.outcome("collisions") is Outcome.FAIL
 
 
+def test_a_phone_that_reads_over_the_dashboards_wire_is_no_collision() -> None:
+    reads = played("m365_dash_app", LONG_S, "dash", from_s=29.0)
+    torn = [
+        (t, line, data[:-1] if n % 90 == 7 else data) for n, (t, line, data) in enumerate(reads)
+    ]
+    found = look(dash=ListenedWire(sent(torn, "dash")))
+    assert found.verdict.name == "pack_heard"
+    assert found.outcome("collisions") is Outcome.PASS
+
+
 def test_the_normal_background_of_damaged_frames_is_no_collision() -> None:
     reads = scooter(XIAOMI, LONG_S)
     one_bad = [(t, line, data[:-1] if n == 7 else data) for n, (t, line, data) in enumerate(reads)]

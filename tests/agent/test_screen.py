@@ -53,6 +53,16 @@ def test_ten_cells_and_two_events_fit_a_terminal_of_80_by_24() -> None:
     assert sum(line.lstrip().startswith("cell ") for line in lines) == 10
 
 
+def test_what_a_trend_lacks_is_not_said_of_the_cause() -> None:
+    known: dict[str, object] = {
+        "diagnosis": {"diagnosis": [{"cause": "cell_damage", "probability": 0.9}]},
+        "health": {"outlook": "insufficient data: needs 198 more hours at rest"},
+    }
+    present = present_of([("3JDEA24M1D0815", FULL)])
+    (line,) = [each for each in drawn(document_of(present, known=known)) if "likely" in each]
+    assert "90%; trend of the cells: insufficient" in line
+
+
 def test_the_most_probable_cause_and_the_outlook_stand_in_one_line() -> None:
     known: dict[str, object] = {
         "diagnosis": {"diagnosis": [{"cause": "cell_damage", "probability": 0.834}]},

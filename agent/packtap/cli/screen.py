@@ -170,7 +170,9 @@ def _known(now: Mapping[str, Any]) -> list[RenderableType]:
         top = diagnosis["diagnosis"][0]
         words.append(f"likely {top['cause'].replace('_', ' ')} {top['probability']:.0%}")
     if health and health.get("outlook"):
-        words.append(health["outlook"])
+        # Alone it would seem to be about the cause beside it.
+        needs = "trend of the cells: " if health["outlook"].startswith("insufficient") else ""
+        words.append(needs + health["outlook"])
     return [_one_line("; ".join(words))] if words else []
 
 

@@ -78,7 +78,7 @@ class Cells:
             text = f"cell {cell.number:>2} {'':{width}}    - "
         else:
             # Without a unit: it is that of the voltage, and a minus must not be pushed off.
-            off = "" if cell.off_mv is None else f"{cell.off_mv:+.0f}"
+            off = "" if cell.off_mv is None else _deviation(cell.off_mv)
             text = f"cell {cell.number:>2} {self._bar(cell.mv, width)} {cell.mv:>4} mV {off:>5}"
         line.append(f"{text} {cell.mark}".rstrip(), cell.style)
         return line
@@ -109,6 +109,11 @@ def _rows(
         yield _Cell(
             number, mv, off_mv, marks[0] if marks else "", COLOURS.get(raised.get(number, ""), "")
         )
+
+
+def _deviation(off_mv: float) -> str:
+    """Return a deviation with its sign; none of a cell that stands at the median."""
+    return f"{round(off_mv):+d}" if round(off_mv) else "0"
 
 
 def _length(mv: float, width: int) -> int:

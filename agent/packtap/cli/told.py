@@ -37,6 +37,9 @@ class _Observe(argparse.Action):
             row, answer = read_observation(text)
         except ValueError as error:
             parser.error(f"--observe: {error}")
+        before = (namespace.observe or {}).get(row.key, answer)
+        if before != answer:
+            parser.error(f"--observe: {row.key} was answered twice, {before} and {answer}: which?")
         namespace.observe = {**(namespace.observe or {}), row.key: answer}
 
 

@@ -16,6 +16,9 @@ __all__ = ["Answer", "Bus", "Wire"]
 
 #: Above this share of refused runs frames collide: twenty times the normal background.
 _COLLIDING_SHARE: Final = 0.02
+#: The same where a phone reads the pack over the dashboard's wire: a busy pack answers late, into
+#: frames of others. 4 of 203 within three seconds of m365_dash_app.
+_SHARED_SHARE: Final = 0.05
 #: One or two refused runs are the frame into which listening began, and a glitch.
 _COLLIDING_RUNS: Final = 3
 #: Of either direction, before two wires are called joined: one may be a stray.
@@ -109,7 +112,9 @@ class Wire:
         """Are far more frames damaged than a healthy line damages?"""
         best = self.best
         runs = best.refused
-        return best.frames > 0 and runs >= _COLLIDING_RUNS and self.refused_share > _COLLIDING_SHARE
+        is_shared = self.is_dashboard and best.pack_frames > 0
+        usual = _SHARED_SHARE if is_shared else _COLLIDING_SHARE
+        return best.frames > 0 and runs >= _COLLIDING_RUNS and self.refused_share > usual
 
     @property
     def refused_share(self) -> float:

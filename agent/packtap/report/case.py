@@ -256,7 +256,7 @@ def make_case(
         is_judged=link is None or bool(link.replies) or is_silent or is_told,
         quiet=_quiet(diagnosis),
         notes=(
-            *_notes(gathered, link, is_silent=is_silent),
+            *_notes(gathered, link, source, is_silent=is_silent),
             *filter(None, (diagnosis.esc_error,)),
         ),
     )
@@ -316,7 +316,9 @@ def _for(entry: RankedCause, diagnosis: Diagnosis) -> Iterator[str]:
         yield f"{quiet} of {len(kinds.KINDS)} kinds of trouble were judged and not found"
 
 
-def _notes(gathered: Gathered, link: LinkQuality | None, *, is_silent: bool) -> list[str]:
+def _notes(
+    gathered: Gathered, link: LinkQuality | None, source: Source, *, is_silent: bool
+) -> list[str]:
     if is_silent:
         return [
             "The pack was asked and never answered. That is no proof of a dead pack: board first, "
@@ -326,8 +328,11 @@ def _notes(gathered: Gathered, link: LinkQuality | None, *, is_silent: bool) -> 
     notes = []
     if link is not None and not link.frames:
         notes.append(
-            "Nothing was heard: nothing is known of the pack. A plain line listens only: switch "
-            "the scooter on, or take the pack's data plug off the scooter and use --bench. "
+            f"No frame is in {source.name}: nothing is known of the pack. Is it a recording of the "
+            "pack's bus, at its rate? packtap decode FILE says what is in it."
+            if source.kind == "capture"
+            else "Nothing was heard: nothing is known of the pack. A plain line listens only: "
+            "switch the scooter on, or take the pack's data plug off the scooter and use --bench. "
             "packtap doctor PORT says what is wrong with the line."
         )
     elif link is not None and not link.replies:
