@@ -5,6 +5,7 @@
 #   make check   format, lint, types, import contracts
 #   make bench   figures of this machine
 #   make boot    the services under a real systemd, as root, into tests/BOOT.md
+#   make install-boot  deploy/install.sh under a real systemd, as root, into tests/INSTALL.md
 #   make fuzz    coverage-guided fuzzing, into tests/fuzz/FUZZ.md (SECONDS=60 for each target)
 #   make score   how good the detectors are, into tests/SCORE.md (SCENARIOS: folders of captures;
 #                OWN: random scooters a family of our own simulation, a minute each)
@@ -28,7 +29,7 @@ SEED ?= 1
 ROUNDS ?=
 ONLY ?=
 
-.PHONY: demo test check bench fuzz score boot faults grafana-types anchors format lock clean help
+.PHONY: demo test check bench fuzz score boot install-boot faults grafana-types anchors format lock clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -66,6 +67,10 @@ boot: $(VENV)/.dev
 	  echo 'The kernel, and with it the id of the boot, is the same in both boots.'; echo; \
 	  $(BIN)/python tests/boot/recipe.py; } > tests/BOOT.md.part; code=$$?; \
 	  cat tests/BOOT.md.part; [ $$code = 2 ] || mv tests/BOOT.md.part tests/BOOT.md; exit $$code
+
+install-boot: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python -m boot.install_recipe > tests/INSTALL.md.part; code=$$?; cat tests/INSTALL.md.part; \
+	  [ $$code = 2 ] || mv tests/INSTALL.md.part tests/INSTALL.md; rm -f tests/INSTALL.md.part; exit $$code
 
 # atheris has wheels for x86_64 only, so it stands apart from what the tests need.
 fuzz: $(VENV)/.dev requirements-fuzz.lock
@@ -131,6 +136,8 @@ lock:
 	  --generate-hashes --no-header --no-annotate -o requirements.lock
 	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra demo --group build --group dev \
 	  --generate-hashes --no-header --no-annotate -o requirements-dev.lock
+	uv pip compile -q pyproject.toml --universal --python-version 3.11 --extra web --extra cli --group build \
+	  -c requirements.lock --generate-hashes --no-header --no-annotate -o deploy/requirements.lock
 	uv pip compile -q --group fuzz --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate -o requirements-fuzz.lock
 	uv pip compile -q --group faults --python-version 3.11 \

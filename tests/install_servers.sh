@@ -2,7 +2,7 @@
 # Installs the real servers that the tests run against, if one is missing, and says so.
 # Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6),
 # Chromium for the page and the report, poppler's pdftotext for what it prints, systemd's
-# systemd-analyze for the units (no systemd needs to run).
+# systemd-analyze for the units (no systemd needs to run), shellcheck for the scripts of deploy/.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
@@ -15,6 +15,7 @@ need nginx nginx-light
 need chromium chromium
 need pdftotext poppler-utils
 need systemd-analyze systemd
+need shellcheck shellcheck
 [ -n "$missing" ] || exit 0
 
 install="apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends$missing"

@@ -18,6 +18,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "deploy/INSTALL.md",
     "deploy/WIRING.md",
     "deploy/grafana/README.md",
     "systemd/README.md",

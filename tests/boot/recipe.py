@@ -193,7 +193,7 @@ def start(system: Path) -> None:
         )
 
 
-def show(boot: Path) -> int:
+def show(boot: Path, last: str = "end of the second boot") -> int:
     """Print the table; 1 if anything in it went wrong."""
     results = boot / "results.jsonl"
     rows = (
@@ -202,9 +202,9 @@ def show(boot: Path) -> int:
     print("| boot | check | result | figure |\n| --- | --- | --- | --- |")
     for row in rows:
         print(f"| {row['boot']} | {row['check']} | {row['result']} | {row['figure']} |")
-    is_whole = bool(rows) and rows[-1]["check"] == "end of the second boot"
+    is_whole = bool(rows) and rows[-1]["check"] == last
     if not is_whole:
-        print(f"\nThe second boot did not reach its end. {boot}/log ends with:\n")
+        print(f"\nThe {last} was not reached. {boot}/log ends with:\n")
         print((boot / "log").read_text()[-3000:] if (boot / "log").exists() else "(nothing)")
     return 0 if is_whole and all(row["result"] == "good" for row in rows) else 1
 
