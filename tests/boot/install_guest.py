@@ -230,8 +230,10 @@ def leaves_nothing(untouched: dict[str, str]) -> None:
     kept = messages()
     code, _ = installer("v1", "uninstall")
     left = changed(untouched, files())
-    data = ("/etc/packtap", "/var/lib/packtap", "/etc/passwd", "/etc/group", "/etc/shadow",
-            "/etc/gshadow")  # fmt: skip
+    data = (
+        "/etc/packtap", "/etc/credstore", "/var/lib/packtap",
+        "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
+    )  # fmt: skip
     beside = [name for name in left if not name.startswith(data)]
     told(
         "uninstall leaves data and user only",

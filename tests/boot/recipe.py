@@ -183,13 +183,13 @@ def secrets(system: Path, users: dict[str, str]) -> None:
     passwords.chmod(0o600)
 
 
-def start(system: Path) -> None:
+def start(system: Path, most_s: int = SECONDS) -> None:
     """Boot it, until it switches itself off."""
     words = ["systemd-nspawn", "-q", "-D", str(system), "--register=no", "--keep-unit"]
     words += ["--private-network", "--system-call-filter=@clock", "-b", "--console=pipe"]
     with (CACHE / "console.log").open("ab") as log:
         subprocess.run(
-            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=SECONDS, check=False
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=most_s, check=False
         )
 
 

@@ -5,7 +5,10 @@ The whole of install.sh, in a booted system, is `make install-boot`; nmcli is ne
 
 import os
 import re
+import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,19 @@ def pi(tmp_path: Path) -> Path:
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.5\0")
     return tmp_path
+
+
+@pytest.fixture
+def built(pi: Path) -> Path:
+    """The same, with a version that is built already: this environment's."""
+    said = run(INSTALL, "--dry-run", "--root", str(pi)).stdout
+    (found,) = re.findall(r"would run: python3 -m venv (\S+)", said)
+    version = Path(found)
+    version.mkdir(parents=True)
+    (version / "bin").symlink_to(Path(sys.executable).parent)
+    shutil.copytree(ROOT / "systemd", version / "systemd")
+    (version / "complete").touch()
+    return pi
 
 
 def test_shellcheck_finds_nothing_in_the_scripts() -> None:
@@ -172,3 +188,58 @@ def test_a_dry_run_of_the_hotspot_says_its_commands(action: str) -> None:
 
 def test_a_name_of_a_wifi_that_could_be_an_option_is_refused() -> None:
     assert run(HOTSPOT, "up", "--dry-run", "--ssid", "--x").returncode == 2
+
+
+@pytest.mark.parametrize(("mode", "line"), [("listen", "bms"), ("bench", "bms"), ("share", "dash")])
+def test_the_answers_stand_in_the_configuration_which_is_never_written_again(
+    built: Path, mode: str, line: str
+) -> None:
+    words = ["--root", str(built), "--site", "depot", "--agent", "pi-07", "--bus", "bay-2"]
+    words += ["--port", "/dev/serial0", "--mode", mode, "--broker", "10.0.0.7"]
+    done = run(INSTALL, "install", *words)
+    assert done.returncode == 0, done.stderr
+    file = built / "etc/packtap/agent-bay-2.toml"
+    config = tomllib.loads(file.read_text())
+    assert [config[key] for key in ("site", "agent", "bus", "mode")] == [
+        "depot", "pi-07", "bay-2", mode,
+    ]  # fmt: skip
+    assert config["lines"] == {line: {"port": "/dev/serial0"}}
+    assert config["mqtt"] == {"host": "10.0.0.7"}
+    before = contents(built)
+    again = run(INSTALL, "install", *words[:-1], "10.0.0.8")
+    assert (again.returncode, "left as it is" in again.stdout) == (0, True)
+    assert contents(built) == before
+
+
+def test_a_configuration_that_the_agent_would_refuse_is_not_left_there(built: Path) -> None:
+    words = ["--site", "depot", "--bus", "bay-1", "--port", "no/port", "--broker", "10.0.0.7"]
+    done = run(INSTALL, "install", "--root", str(built), *words)
+    assert (done.returncode, "nothing was written" in done.stderr) == (1, True)
+    assert list((built / "etc/packtap").glob("agent*")) == []
+
+
+def test_a_version_that_does_not_understand_a_configuration_does_not_come_in(built: Path) -> None:
+    (built / "etc/packtap").mkdir(parents=True)
+    (built / "etc/packtap/agent-bay-1.toml").write_text("site = 7\n")
+    done = run(INSTALL, "install", "--root", str(built))
+    assert (done.returncode, "does not pass" in done.stderr) == (1, True)
+    assert not (built / "opt/packtap/current").is_symlink()
+
+
+def test_uninstall_keeps_what_is_the_operators_and_purge_keeps_nothing(
+    built: Path,
+) -> None:
+    before = {name for name in contents(built) if "/opt/packtap/" not in name}
+    run(INSTALL, "install", "--root", str(built), "--site", "depot", "--bus", "bay-1", "--port",
+        "/dev/serial0", "--uart", "yes")  # fmt: skip
+    kept = {str(built / name) for name in (
+        "etc/packtap/agent-bay-1.toml", "etc/packtap/web.toml", "var/lib/packtap/bay-1/packtap.db",
+        "etc/credstore/packtap.device.key")}  # fmt: skip
+    for name in kept:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert (built / "opt/packtap/bin/packtap").exists()
+    assert run(INSTALL, "uninstall", "--root", str(built)).returncode == 0
+    assert set(contents(built)) == before | kept
+    assert run(INSTALL, "uninstall", "--purge", "--root", str(built)).returncode == 0
+    assert set(contents(built)) == before
