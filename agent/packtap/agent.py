@@ -229,7 +229,7 @@ class Agent:
             if self._due["link"]:
                 counters = self._present.counters(now, self._clock.utc_offset_ms(), self._around())
                 moment = (round(now * 1000),)
-                body = {"counters": counters, "gaps": self._lost_runs()}
+                body = {"counters": counters, **self._told_runs()}
                 self._keeper.add("link", self._tap.pack, moment, body)
             self._due["link"] = now + _LINK_EVERY_S
 
@@ -288,17 +288,22 @@ class Agent:
     def _outbox(self) -> Outbox | None:
         try:
             self._present.lost = self._keeper.store.lost()
+            self._present.thinned = self._keeper.store.thinned()
             self._present.hours_left = self._keeper.hours_left(self._clock.boot_s())
             return self._keeper.store.depth(self._clock.boot_id)
         except StoreError:
             return None
 
-    def _lost_runs(self) -> list[tuple[int, int, int, int | None]]:
+    def _told_runs(self) -> dict[str, object]:
+        store = self._keeper.store
         try:
-            runs = self._keeper.store.lost_runs()
+            told = {"gaps": store.lost_runs(), "thinned": store.thinned_runs()}
         except StoreError:
-            return []
-        return [(run.first, run.last, run.samples, run.from_ms) for run in runs]
+            return {}
+        return {
+            name: [(run.first, run.last, run.samples, run.from_ms) for run in runs]
+            for name, runs in told.items()
+        }
 
     def _publish_state(self, now: float) -> None:
         offset_ms = self._clock.utc_offset_ms()

@@ -23,6 +23,7 @@ class Counters:
         readings_dropped: readings that the store did not take.
         gap_messages: messages that the store's size bound dropped undelivered, since it began.
         gap_samples: readings, events and counters in them.
+        thinned_samples: samples that it left out of undelivered readings, since it began.
         bytes_unread: bytes that came faster than they were taken, all lines.
         frames: whole frames.
         requests: frames that ask a pack.
@@ -69,6 +70,7 @@ class Counters:
     refused: int
     collisions: int = 0
     backoffs: int = 0
+    thinned_samples: int = 0
     outbox_messages: int | None = None
     outbox_bytes: int | None = None
     outbox_undated: int | None = None

@@ -57,6 +57,8 @@ class Ledger:
         lost: what the agent says it has dropped.
         settled_seq: below this number nothing waited any more, as the agent told last; None if it
             has not told.
+        thinned: runs of which the agent says that it has left samples out; the messages have fates
+            of their own.
         last_seq: the last number that is known to have been given; 0 if only what arrived tells.
     """
 
@@ -69,6 +71,7 @@ class Ledger:
     lost: tuple[LostRun, ...] = ()
     settled_seq: int | None = None
     last_seq: int = 0
+    thinned: tuple[LostRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,14 @@ class Verdict:
     waiting: tuple[Run, ...]
 
     @property
+    def thinned_samples(self) -> int:
+        """Samples that the agent has left out, as it has told."""
+        return sum(run.samples for run in self.ledger.thinned)
+
+    @property
     def is_complete(self) -> bool:
-        """Whether nothing is lost or missing; something may wait."""
-        return not self.lost and not self.missing
+        """Whether nothing is lost, missing or thinned; something may wait."""
+        return not self.lost and not self.missing and not self.ledger.thinned
 
     @property
     def gaps(self) -> int:

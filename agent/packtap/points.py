@@ -2,7 +2,8 @@
 
 Measurements `pack`, `cell`, `event`, `diagnosis` and `link`; tags `site agent bus pack` everywhere.
 Beside them the proof that nothing is missing (`delivery_lines`): one point a message in `delivery`
-(its `seq`; tag `store`: who numbers), and one in `gap` for each run that an agent has dropped.
+(its `seq`; tag `store`: who numbers), and one in `gap` for each run that an agent has dropped
+(`thinned`: of which it has left samples out).
 Measurement `ingest` is ingest's own, with the tags `agent ingest reason`: what it has refused.
 A field's name is its row's name, and its type is fixed by its row for ever: a store refuses a field
 that was a float yesterday and a whole number today. Dashboards may query only what `FIELDS` lists.
@@ -124,6 +125,7 @@ FIELDS: Final[Mapping[str, Mapping[str, FieldType]]] = MappingProxyType(
         "link": dict.fromkeys(COUNTERS, FieldType.INTEGER),
         "delivery": {"seq": FieldType.INTEGER, "settled_seq": FieldType.INTEGER},
         "gap": dict.fromkeys(("first_seq", "last_seq", "samples"), FieldType.INTEGER),
+        "thinned": dict.fromkeys(("first_seq", "last_seq", "samples"), FieldType.INTEGER),
         "ingest": {"refused": FieldType.INTEGER},
     }
 )
@@ -134,7 +136,8 @@ class Point:
     """One line of the store.
 
     Attributes:
-        measurement: `pack`, `cell`, `event`, `diagnosis`, `link`, `delivery`, `gap` or `ingest`.
+        measurement: `pack`, `cell`, `event`, `diagnosis`, `link`, `delivery`, `gap`, `thinned` or
+            `ingest`.
         tags: name -> text, sorted by name, none empty.
         fields: name -> value of the field's type, at least one.
         t_ms: UTC milliseconds.
@@ -247,10 +250,13 @@ def delivery_lines(topic: Topic, message: QueuedMessage) -> list[str]:
     if isinstance(message, LinkMessage):
         if (settled := message.counters.get("outbox_first_seq")) is not None:
             fields["settled_seq"] = int(settled)
-        for first, last, samples, from_ms in message.gaps:
+        told = [("gap", run) for run in message.gaps] + [
+            ("thinned", run) for run in message.thinned
+        ]
+        for name, (first, last, samples, from_ms) in told:
             run: dict[str, FieldValue] = {"first_seq": first, "last_seq": last, "samples": samples}
             # The same point however often it is told, and however long it grows.
-            gaps.append(Point("gap", tags, run, message.t[0] if from_ms is None else from_ms))
+            gaps.append(Point(name, tags, run, message.t[0] if from_ms is None else from_ms))
     numbered = [(Point("delivery", tags, fields, message.t[-1]), message.seq)]
     numbered += [(point, int(point.fields["first_seq"])) for point in gaps]
     return [f"{line_protocol(point)}{number % 1_000_000:06d}" for point, number in numbered]

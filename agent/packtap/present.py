@@ -73,6 +73,7 @@ class Present:
         lost: messages, and samples in them, that the store dropped undelivered since it began.
         certificate_until_ms: end of the device's certificate, as the connection took it at the
             start, UTC milliseconds; None: there is none, or it cannot be read.
+        thinned: samples that it left out of readings before they were delivered.
     """
 
     def __init__(self, config: AgentConfig, boot_id: str) -> None:
@@ -92,6 +93,7 @@ class Present:
         self.hours_left: float | None = None
         self.lost = (0, 0)
         self.certificate_until_ms = _certificate_until_ms(config)
+        self.thinned = 0
 
     def line_changed(self, item: LinkUp | LinkDown) -> None:
         """Note that a line was opened or lost."""
@@ -140,6 +142,7 @@ class Present:
             readings_dropped=self.dropped,
             gap_messages=self.lost[0],
             gap_samples=self.lost[1],
+            thinned_samples=self.thinned,
             bytes_unread=sum(around.unread.values()),
             frames=counted.frames,
             requests=counted.requests,

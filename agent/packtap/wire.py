@@ -51,7 +51,7 @@ TOPIC_ROOT: Final = "packtap/v1"
 QUEUED_KINDS: Final = frozenset({"readings", "event", "health", "link"})
 RETAINED_KINDS: Final = frozenset({"status", "pack", "state", "diagnosis"})
 #: Fields that came later: one that says nothing is left out, as before there was one.
-ADDED: Final = frozenset({"gaps"})
+ADDED: Final = frozenset({"gaps", "thinned"})
 #: Published on trial only: stored by nobody.
 TRIAL_KIND: Final = "doctor"
 #: What is larger is not deflated: few deflated bytes may hold much, and a receiver must bound it.
@@ -142,6 +142,8 @@ class LinkMessage:
     Attributes:
         gaps: runs of numbers that the agent has dropped undelivered, the newest ones: first and
             last `seq`, samples in them, UTC milliseconds of the first sample (None: never dated).
+        thinned: runs of which it has left samples out before they were delivered, likewise; the
+            samples are those that are missing.
     """
 
     v: int = SCHEMA
@@ -154,6 +156,7 @@ class LinkMessage:
     t: list[int]
     counters: dict[str, int | float] = field(default_factory=dict)
     gaps: list[tuple[int, int, int, int | None]] = field(default_factory=list)
+    thinned: list[tuple[int, int, int, int | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

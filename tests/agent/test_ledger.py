@@ -188,6 +188,8 @@ def test_command_names_what_was_dropped_what_is_missing_and_what_is_on_its_way(
         "delivered": 7,
         "delivered_pct": 58.33,
         "gaps": 3,
+        "thinned": [],
+        "thinned_samples": 0,
         "lost": [{"first_seq": 3, "last_seq": 5, "samples": 30, "from_ms": UTC + 3}],
         "missing": [{"first_seq": 8, "last_seq": 8}, {"first_seq": 10, "last_seq": 10}],
         "waiting": [{"first_seq": 11, "last_seq": 12}],

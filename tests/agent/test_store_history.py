@@ -196,10 +196,11 @@ def test_an_older_store_gets_its_rollups_when_it_is_converted(path: Path) -> Non
         expected = _rollups(store)
     with sqlite3.connect(path) as conn:
         conn.execute("DROP TABLE rollup")
-        for table in ("pack_memory", "arrived", "told_gap"):
+        for table in ("pack_memory", "arrived", "told_gap", "thinned", "told_thinned"):
             conn.execute(f"DROP TABLE {table}")
         conn.execute("ALTER TABLE source DROP COLUMN settled_seq")
         conn.execute("DROP INDEX outbox_events")
+        conn.execute("DELETE FROM meta WHERE key LIKE '%_seq' AND key != 'last_seq'")
         conn.execute("PRAGMA user_version = 2")
     conn.close()
     with Store.open(path, BOUND) as store:

@@ -19,10 +19,11 @@ _SHOWN: Final = 20  #: runs of one kind; the rest is counted
 _EPILOG: Final = """\
 delivered  has arrived here (in an agent's own file: the broker has taken it)
 LOST       dropped undelivered by the device when its store was full; recorded there
+THINNED    samples left out of readings that waited when its store was full; recorded there
 MISSING    the broker has acknowledged it and it is not here: look into ingest's dead letters,
            and whether another ingest writes elsewhere
 waiting    still with the device, or on its way
-Exit codes: 0 nothing lost or missing, 1 a gap, 2 usage, 3 no message or no answer."""
+Exit codes: 0 nothing lost, missing or thinned, 1 a gap, 2 usage, 3 no message or no answer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +105,7 @@ def _lines(verdict: Verdict) -> list[str]:
         f"{verdict.delivered} messages of {counted.count}, seq {counted.first}-{counted.last}"
     ]
     lines += _listed([_lost_line(run) for run in verdict.lost])
+    lines += _listed([_thinned_line(run) for run in verdict.ledger.thinned])
     lines += _listed(
         [
             f"  MISSING  {_seq(run)}: acknowledged by the broker, and not here"
@@ -124,6 +126,26 @@ def _lost_line(run: LostRun) -> str:
         f"  LOST     {_seq(Run(run.first, run.last))}: dropped by the device when its store was "
         f"full, {run.samples} samples, {when}"
     )
+
+
+def _thinned_line(run: LostRun) -> str:
+    when = "never dated" if run.from_ms is None else f"from {_utc(run.from_ms)} on"
+    return (
+        f"  THINNED  within seq {run.first}-{run.last}: {run.samples} samples left out by the "
+        f"device when its store was full, {when}"
+    )
+
+
+def _runs(runs: Iterable[LostRun]) -> list[dict[str, object]]:
+    return [
+        {
+            "first_seq": run.first,
+            "last_seq": run.last,
+            "samples": run.samples,
+            "from_ms": run.from_ms,
+        }
+        for run in runs
+    ]
 
 
 def _seq(run: Run) -> str:
@@ -149,15 +171,9 @@ def _document(verdict: Verdict) -> dict[str, object]:
         "delivered": verdict.delivered,
         "delivered_pct": verdict.delivered_pct,
         "gaps": verdict.gaps,
-        "lost": [
-            {
-                "first_seq": run.first,
-                "last_seq": run.last,
-                "samples": run.samples,
-                "from_ms": run.from_ms,
-            }
-            for run in verdict.lost
-        ],
+        "lost": _runs(verdict.lost),
+        "thinned_samples": verdict.thinned_samples,
+        "thinned": _runs(ledger.thinned),
         "missing": [{"first_seq": run.first, "last_seq": run.last} for run in verdict.missing],
         "waiting": [{"first_seq": run.first, "last_seq": run.last} for run in verdict.waiting],
     }

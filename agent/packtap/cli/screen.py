@@ -210,6 +210,11 @@ def _losses(counters: Mapping[str, int]) -> Iterator[str]:
             f"LOST: {counters['gap_samples']} readings in {counters['gap_messages']} messages: "
             "the store was full before they were sent"
         )
+    if counters.get("thinned_samples"):
+        yield (
+            f"THINNED: {counters['thinned_samples']} samples left out of readings that waited: "
+            "the store was full before they were sent"
+        )
     if counters.get("outbox_stranded"):
         yield (
             f"UNDATED: {counters['outbox_stranded']} messages of an earlier boot, whose clock was "

@@ -87,7 +87,9 @@ class StoreConfig:
         default=512,
         metadata=about(
             "Upper bound of its size. When it is reached the oldest delivered readings go first; "
-            "undelivered ones that must go are recorded as a gap.",
+            "then undelivered ones are thinned, down to a value a minute and batch, and only then "
+            "dropped; events go last. What is left out or dropped undelivered is recorded "
+            "(packtap gaps).",
             Within(16, 100_000),
         ),
     )

@@ -279,9 +279,10 @@ def _wrong_health(row: str, value: HealthValue) -> str | None:
 
 
 def _check_gaps(message: LinkMessage) -> None:
-    if len(message.gaps) > MAX_GAPS:
-        raise Refused(f"{len(message.gaps)} gaps, at most {MAX_GAPS} are told at once")
-    for first, last, samples, from_ms in message.gaps:
+    for runs in (message.gaps, message.thinned):
+        if len(runs) > MAX_GAPS:
+            raise Refused(f"{len(runs)} gaps, at most {MAX_GAPS} are told at once")
+    for first, last, samples, from_ms in [*message.gaps, *message.thinned]:
         if not (1 <= first <= last <= MAX_INTEGER and 0 <= samples <= MAX_INTEGER):
             raise Refused("a gap is not a run of numbers from 1 on")
         if from_ms is not None and not EARLIEST_MS <= from_ms <= LATEST_MS:

@@ -1,7 +1,8 @@
-"""Reads back from InfluxDB which numbers have arrived: measurements `delivery` and `gap`.
+"""Reads back from InfluxDB which numbers have arrived, and what devices say they left out.
 
-InfluxQL in the subset that 1.x, 2.x (through a database mapping) and 3.x understand, over their
-`/query` address. Complete series cost one row each; only of one with holes the numbers are read.
+Measurements `delivery`, `gap` and `thinned`. InfluxQL in the subset that 1.x, 2.x (through a
+database mapping) and 3.x understand, over their `/query` address. Complete series cost one row
+each; only of one with holes the numbers are read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ class InfluxLedgers:
             'max("settled_seq") AS settled FROM "delivery"'
         )
         lost = self._by_key('SELECT "first_seq", "last_seq", "samples" FROM "gap"')
+        thinned = self._by_key('SELECT "first_seq", "last_seq", "samples" FROM "thinned"')
         for key in sorted({*totals, *lost}):
             total = next(iter(totals.get(key, [])), None)
             runs = [] if total is None else self._runs(key, total)
@@ -52,6 +54,7 @@ class InfluxLedgers:
                 arrived=tuple(runs),
                 lost=tuple(_lost(row) for row in lost.get(key, [])),
                 settled_seq=None if settled is None else int(settled),
+                thinned=tuple(_lost(row) for row in thinned.get(key, [])),
             )
 
     def _runs(self, key: _Key, total: Mapping[str, Any]) -> list[Run]:

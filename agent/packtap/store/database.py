@@ -338,6 +338,16 @@ class Store:
         with self._reading() as conn:
             return ledger.lost_runs(conn)
 
+    def thinned_runs(self) -> list[LostRun]:
+        """Return the newest runs of numbers of which the size bound left samples out."""
+        with self._reading() as conn:
+            return ledger.thinned_runs(conn)
+
+    def thinned(self) -> int:
+        """Return how many samples were left out before they were delivered, since it began."""
+        with self._reading() as conn:
+            return history.thinned(conn)
+
     def gaps(self) -> list[Gap]:
         """Return what the size bound dropped before it was delivered."""
         with self._reading() as conn:

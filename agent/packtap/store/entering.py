@@ -70,7 +70,7 @@ def enqueue(conn: sqlite3.Connection, store_id: str, seq: int, draft: Draft, row
     )
     keep(conn, origin.id, row.rollups)
     conn.execute(
-        "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (seq, message, origin, kind, bytes) VALUES (?, ?, ?, ?, ?)",
         (seq, message, origin.id, draft.kind, len(row.body)),
     )
     if draft.kind == "event":

@@ -33,6 +33,7 @@ __all__ = [
     "pending",
     "readings",
     "rows",
+    "thinned",
 ]
 
 _log = logging.getLogger(__name__)
@@ -192,6 +193,11 @@ def lost(conn: sqlite3.Connection) -> tuple[int, int]:
         "SELECT coalesce(sum(last_seq - first_seq + 1), 0), coalesce(sum(samples), 0) FROM gap"
     ).fetchone()
     return int(messages), int(samples)
+
+
+def thinned(conn: sqlite3.Connection) -> int:
+    """Return samples that were left out of readings before their delivery."""
+    return int(conn.execute("SELECT coalesce(sum(samples), 0) FROM thinned").fetchone()[0])
 
 
 def depth(conn: sqlite3.Connection, boot: str | None) -> Outbox:

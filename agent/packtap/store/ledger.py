@@ -13,12 +13,27 @@ from typing import Any, Final
 from packtap.ledger import Ledger, LostRun, Run, holes, joined
 from packtap.wire import LinkMessage
 
-__all__ = ["SETTLED", "arrived_before", "ledgers", "lost_runs", "note_arrival", "note_told"]
+__all__ = [
+    "SETTLED",
+    "arrived_before",
+    "ledgers",
+    "lost_runs",
+    "note_arrival",
+    "note_told",
+    "thinned_runs",
+]
 
 #: The counter of a `link` message that says below which number nothing waits.
 SETTLED: Final = "outbox_first_seq"
 #: Runs that one `link` message tells of, the newest: a full outbox drops in long runs.
 _MOST_TOLD: Final = 64
+
+_TOLD_GAPS: Final = """
+    SELECT first_seq, last_seq, samples, from_ms FROM told_gap
+    WHERE source = ? ORDER BY first_seq"""
+_TOLD_THINNED: Final = """
+    SELECT first_seq, last_seq, samples, from_ms FROM told_thinned
+    WHERE source = ? ORDER BY first_seq"""
 
 
 def note_arrival(conn: sqlite3.Connection, source: int, seq: int) -> None:
@@ -48,11 +63,14 @@ def note_told(conn: sqlite3.Connection, source: int, message: LinkMessage) -> No
             "UPDATE source SET settled_seq = max(coalesce(settled_seq, 0), ?) WHERE id = ?",
             (int(settled), source),
         )
-    for first, last, samples, from_ms in message.gaps:
-        conn.execute(
-            "INSERT OR REPLACE INTO told_gap VALUES (?, ?, ?, ?, ?)",
-            (source, first, last, samples, from_ms),
-        )
+    conn.executemany(
+        "INSERT OR REPLACE INTO told_gap VALUES (?, ?, ?, ?, ?)",
+        [(source, *run) for run in message.gaps],
+    )
+    conn.executemany(
+        "INSERT OR REPLACE INTO told_thinned VALUES (?, ?, ?, ?, ?)",
+        [(source, *run) for run in message.thinned],
+    )
 
 
 def lost_runs(conn: sqlite3.Connection, most: int | None = _MOST_TOLD) -> list[LostRun]:
@@ -70,6 +88,19 @@ def lost_runs(conn: sqlite3.Connection, most: int | None = _MOST_TOLD) -> list[L
     return runs if most is None else runs[-most:]
 
 
+def thinned_runs(conn: sqlite3.Connection, most: int | None = _MOST_TOLD) -> list[LostRun]:
+    """Return where samples were left out, in order; the newest `most` runs.
+
+    Runs of two packs may overlap; their numbers are among the numbers of the run.
+    """
+    rows = conn.execute(
+        "SELECT g.first_seq, g.last_seq, g.samples, g.t_first + o.utc_offset_ms FROM thinned g "
+        "JOIN origin o ON o.id = g.origin ORDER BY g.first_seq"
+    ).fetchall()
+    runs = [LostRun(*row) for row in rows]
+    return runs if most is None else runs[-most:]
+
+
 def ledgers(conn: sqlite3.Connection, own: str) -> Iterator[Ledger]:
     """Yield what this file knows of each store's numbers; of its own: what the broker has taken.
 
@@ -84,8 +115,16 @@ def ledgers(conn: sqlite3.Connection, own: str) -> Iterator[Ledger]:
         if store == own:
             yield _of_outbox(conn, Ledger(site, agent, bus, store, branch, ()))
             continue
-        arrived, lost = _received(conn, source)
-        yield Ledger(site, agent, bus, store, branch, tuple(arrived), tuple(lost), told)
+        arrived = conn.execute(
+            "SELECT first_seq, last_seq FROM arrived WHERE source = ? ORDER BY first_seq", (source,)
+        )
+        yield Ledger(
+            *(site, agent, bus, store, branch),
+            arrived=tuple(Run(*row) for row in arrived.fetchall()),
+            lost=_told(conn, _TOLD_GAPS, source),
+            settled_seq=told,
+            thinned=_told(conn, _TOLD_THINNED, source),
+        )
 
 
 def arrived_before(conn: sqlite3.Connection) -> None:
@@ -104,16 +143,8 @@ def arrived_before(conn: sqlite3.Connection) -> None:
     conn.executemany("INSERT INTO arrived VALUES (?, ?, ?)", found)
 
 
-def _received(conn: sqlite3.Connection, source: int) -> tuple[list[Run], list[LostRun]]:
-    arrived = conn.execute(
-        "SELECT first_seq, last_seq FROM arrived WHERE source = ? ORDER BY first_seq", (source,)
-    )
-    told = conn.execute(
-        "SELECT first_seq, last_seq, samples, from_ms FROM told_gap WHERE source = ? "
-        "ORDER BY first_seq",
-        (source,),
-    )
-    return [Run(*row) for row in arrived], [LostRun(*row) for row in told]
+def _told(conn: sqlite3.Connection, query: str, source: int) -> tuple[LostRun, ...]:
+    return tuple(LostRun(*row) for row in conn.execute(query, (source,)).fetchall())
 
 
 def _of_outbox(conn: sqlite3.Connection, ledger: Ledger) -> Ledger:
@@ -130,4 +161,5 @@ def _of_outbox(conn: sqlite3.Connection, ledger: Ledger) -> Ledger:
         lost=tuple(lost),
         settled_seq=waiting[0].first if waiting else last + 1,
         last_seq=last,
+        thinned=tuple(thinned_runs(conn, most=None)),
     )

@@ -1,8 +1,9 @@
 """The size bound: what goes when the file is full, and the record of it, floor 3.
 
-Order of removal, oldest first in each: delivered messages; undelivered readings and counters;
-undelivered events. Undelivered ones leave a `gap` row (one for each unbroken run of seq). The
-space of removed rows is used again by the rows that follow, in the same transaction already.
+Order of removal, oldest first in each: delivered messages; samples of undelivered readings (module
+`thinning`); undelivered readings and counters; undelivered events. Undelivered messages leave a
+`gap` row (one for each unbroken run of seq), samples a `thinned` row. The space of removed rows is
+used again by the rows that follow, in the same transaction already.
 
 Each clearing goes a hundredth of the bound below it, so that a full file is cleared once in many
 commits and not on each. No transaction removes more than `_AT_ONCE` messages: a file that stands
@@ -16,6 +17,7 @@ from typing import Final
 
 from packtap.errors import StoreError
 from packtap.store.rollup import prune
+from packtap.store.thinning import thin_waiting
 
 __all__ = ["hours_left", "make_room", "record_loss", "trim_events", "used_bytes"]
 
@@ -81,10 +83,16 @@ def make_room(conn: sqlite3.Connection, max_bytes: int, need: int) -> None:
         return
     target = max_bytes - need - max_bytes // _SLACK
     budget = _AT_ONCE
-    for query, is_loss in ((_DELIVERED, False), (_WAITING_READINGS, True), (_WAITING_EVENTS, True)):
-        budget -= _clear(conn, query, target, budget, is_loss=is_loss)
+    budget -= _clear(conn, _DELIVERED, target, budget, is_loss=False)
+    if budget <= 0 or used_bytes(conn) <= target:
+        return
+    if thin_waiting(conn, used_bytes, target):
+        # The rest is thinned in the next transactions: nothing is dropped but what must be now.
+        target = max_bytes - need
+    for query in (_WAITING_READINGS, _WAITING_EVENTS):
         if budget <= 0 or used_bytes(conn) <= target:
             return
+        budget -= _clear(conn, query, target, budget, is_loss=True)
     if used_bytes(conn) + need > max_bytes:
         raise StoreError(f"{need} bytes do not fit into a store of {max_bytes}: raise store.max_mb")
 

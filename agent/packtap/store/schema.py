@@ -20,6 +20,8 @@ So dating the readings of days is an update of one small row, not a rewrite of e
     arrived  at ingest: runs of seq that have come, whether their messages are still kept or not
     told_gap at ingest: runs of seq that the agent says it has dropped undelivered
     gap      runs of seq that the size bound removed undelivered
+    thinned  runs of seq of which the size bound left samples out undelivered
+    told_thinned  at ingest: those that the agent has told
 """
 
 import sqlite3
@@ -157,8 +159,26 @@ _SIXTH: Final = """
 CREATE INDEX outbox_events ON outbox (seq) WHERE kind = 'event';
 """
 
+#: `thinned`: samples left out so far of the readings between two numbers. `meta` says how far each
+#: pass of module `thinning` has come.
+_SEVENTH: Final = """
+CREATE TABLE thinned (
+    origin INTEGER NOT NULL REFERENCES origin,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, samples INTEGER NOT NULL,
+    t_first INTEGER NOT NULL, t_last INTEGER NOT NULL,
+    PRIMARY KEY (origin, first_seq)
+) WITHOUT ROWID;
+CREATE TABLE told_thinned (
+    source INTEGER NOT NULL REFERENCES source,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+    samples INTEGER NOT NULL, from_ms INTEGER,
+    PRIMARY KEY (source, first_seq)
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('halved_seq', 0), ('minute_seq', 0);
+"""
+
 #: Script 1 makes version 1 of an empty file, script 2 makes 2 of 1, ...
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
 
 #: What SQL alone cannot do, after the script that leads to this version.
 _FILLED: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = {
