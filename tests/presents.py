@@ -9,7 +9,7 @@ from packtap.analysis.open_events import OpenEvents
 from packtap.config import AgentConfig, LineConfig, MqttConfig
 from packtap.link import LinkDown, LinkItem, LinkUp, Received
 from packtap.model import Event, EventState, Severity
-from packtap.poller import Listening, Polling
+from packtap.poller import Bus, Listening, Polling
 from packtap.present import Present, Surroundings
 from packtap.store import Outbox
 from packtap.uplink import UplinkStats
@@ -65,7 +65,7 @@ def document_of(
     offset_ms: int | None = None,
     uplink: UplinkStats | None = None,
     store_trouble: str | None = None,
-    bus: Listening | Polling | None = None,
+    bus: Bus | None = None,
     known: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return the now-document."""

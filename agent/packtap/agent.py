@@ -28,7 +28,7 @@ from packtap.link import COALESCE_S, PROMPT_S, Inbox, LineReader, LinkItem, Rece
 from packtap.model import Event, EventState, Severity
 from packtap.notify import Service
 from packtap.now_file import NowFile
-from packtap.poller import Bus, Listening, Polling, Sharing
+from packtap.poller import Bus, Listening, Polling, Sharing, sharing_now
 from packtap.present import Present, Surroundings, in_one_line, ranked, substance
 from packtap.resuming import Resumption, state_path
 from packtap.store import Outbox
@@ -308,7 +308,7 @@ class Agent:
     def _publish_state(self, now: float) -> None:
         offset_ms = self._clock.utc_offset_ms()
         for kind, payload in self._present.retained(
-            now, offset_ms, self._knowing.before, sharing=self._bus.sharing
+            now, offset_ms, self._knowing.before, sharing=sharing_now(self._bus)
         ):
             self._retain(kind, payload)
         if not self._unannounced:

@@ -37,6 +37,11 @@ class Counters:
         refused: messages that the broker has refused.
         collisions: own questions on a shared wire that did not come back as they were sent.
         backoffs: times that asking on a shared wire was left off for seconds or minutes.
+        share_asking: 1 if the shared wire is being asked on, 0 if packtap is silent there for now;
+            like the next three not sent where no wire is shared.
+        share_asked: own questions on it.
+        share_held_back: questions that were not sent, since their moment had passed.
+        share_sent_late: questions that may have left behind their moment.
         outbox_messages: messages that wait to be sent.
         outbox_bytes: their bodies.
         outbox_undated: messages among them that wait for a known clock.
@@ -71,6 +76,10 @@ class Counters:
     collisions: int = 0
     backoffs: int = 0
     thinned_samples: int = 0
+    share_asking: int | None = None
+    share_asked: int | None = None
+    share_held_back: int | None = None
+    share_sent_late: int | None = None
     outbox_messages: int | None = None
     outbox_bytes: int | None = None
     outbox_undated: int | None = None

@@ -13,6 +13,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from ninebot_bms import Chunk
@@ -24,6 +25,8 @@ __all__ = ["EmulatedScooter", "EmulatedSharedWire", "PtyLine", "play"]
 _BYTE_S: Final = 10 / 115200
 _PIECE: Final = 8  # bytes written at a time: what a UART's buffer hands over
 _IDLE_S: Final = 0.002
+_LOOK_S: Final = 0.0005  # so often the shared wire is looked at
+_HELD_UP_S: Final = 0.001  # who looks less often was held up
 
 
 class PtyLine:
@@ -100,8 +103,22 @@ class EmulatedScooter:
                 time.sleep(_IDLE_S)
 
 
+@dataclass(slots=True)
+class Disturbance:
+    """A frame of others that met what the guest sent or caused; seconds since boot."""
+
+    at: float  #: noticed then
+    asked: float  #: the guest's last question before it, read then
+    unsure_s: float  #: by so much that may have been earlier: this process was held up
+
+
 class EmulatedSharedWire:
     """The wire between dashboard and ESC on a pseudo-terminal, in real time.
+
+    A question is on the wire from the moment at which it is read. If this process was held up
+    then, it came some time in between, and is put at the beginning of that: behind all that the
+    guest could have heard. What is due is then done in the wire's own time; the guest hears it
+    late, as through a slow adapter.
 
     Args:
         wire: what is on it.
@@ -110,17 +127,52 @@ class EmulatedSharedWire:
     def __init__(self, wire: SharedWire) -> None:
         self.wire: Final = wire
         self.lines: Final = {"dash": PtyLine("dash")}
-        self.began = 0.0  #: monotonic time at which the wire's time began
+        self.disturbances: list[Disturbance] = []
+        self.unsure = 0  #: questions that came while this process was held up
+        self.held_up_s = 0.0  #: the longest time of that
+        self._asked = (0.0, 0.0)  # the last question: boot time, and how unsure that is
 
     def run(self, stop: threading.Event) -> None:
         """Drive it until `stop` is set."""
-        start = self.began = time.monotonic()
+        start = _boot_s()
         line = self.lines["dash"]
+        before = 0.0
         while not stop.is_set():
-            now = time.monotonic() - start
-            if heard := self.wire.step(now, line.read()):
+            asked = line.read()
+            now = _boot_s() - start
+            heard = b""
+            if asked:
+                gone_s = now - before
+                self._note_question(now + start, gone_s)
+                heard = self.wire.step(before if gone_s > _HELD_UP_S else now, asked)
+            heard += self.wire.step(now)
+            before = now
+            if heard:
                 line.put(heard)
-            line.wait(min(_IDLE_S, self.wire.wake_at(now) + start - time.monotonic()))
+            if self.wire.disturbed > len(self.disturbances):
+                self.disturbances.append(Disturbance(now + start, *self._asked))
+            line.wait(min(_LOOK_S, self.wire.wake_at(now) - (_boot_s() - start)))
+
+    def told(self) -> dict[str, object]:
+        """Return what was on the wire, and how sure that is."""
+        return {
+            **self.wire.counts(),
+            "unsure_questions": self.unsure,
+            "held_up_s": round(self.held_up_s, 4),
+            "disturbances": [asdict(each) for each in self.disturbances],
+        }
+
+    def _note_question(self, boot_s: float, gone_s: float) -> None:
+        self._asked = (boot_s, gone_s)
+        if gone_s > _HELD_UP_S:
+            self.unsure += 1
+            self.held_up_s = max(self.held_up_s, gone_s)
+
+
+def _boot_s() -> float:
+    # The clock of the agent, so that its log can be laid beside this.
+    clock_id = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
 
 
 def play(chunks: Iterable[Chunk], lines: dict[str, PtyLine], stop: threading.Event) -> int:

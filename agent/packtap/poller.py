@@ -30,7 +30,7 @@ from ninebot_bms import (
 from ninebot_bms import Sharing as Guest
 from ninebot_bms.pairing import asks_pack
 from packtap.errors import LinkError
-from packtap.link import LinkDown, LinkUp, Received
+from packtap.link import LinkDown, LinkUp, MomentPassedError, Received
 
 __all__ = [
     "ANOTHER_MASTER",
@@ -41,6 +41,7 @@ __all__ = [
     "Sender",
     "Sharing",
     "Tally",
+    "sharing_now",
 ]
 
 _log = logging.getLogger("packtap.poller")
@@ -68,6 +69,20 @@ class Tally:
         self.rejects: Counter[Reason] = Counter()
         self.collisions = 0  #: own questions on a shared wire that came back damaged or not at all
         self.backoffs = 0  #: times that asking on a shared wire was left off
+        self.asked = 0  #: own questions on a shared wire
+        self.held_back = 0  #: that were not sent, since their moment had passed
+        self.sent_late = 0  #: that may have left behind their moment
+
+    def of_sharing(self, state: SharingState | None) -> dict[str, int]:
+        """Return the counters of a shared wire; none if it is not shared."""
+        if state is None:
+            return {}
+        return {
+            "share_asking": int(state is SharingState.ASKING),
+            "share_asked": self.asked,
+            "share_held_back": self.held_back,
+            "share_sent_late": self.sent_late,
+        }
 
     def count(self, happened: Iterable[BusEvent]) -> None:
         """Take what happened into account."""
@@ -87,15 +102,15 @@ class Tally:
 class Sender(Protocol):
     """What `Polling` needs of a link."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> object:
         """Send one read request, or raise LinkError."""
 
 
 class PromptSender(Protocol):
     """What `Sharing` needs of a link."""
 
-    def send(self, data: bytes, not_after: float) -> None:
-        """Send one read request, no later than that; or raise LinkError."""
+    def send(self, data: bytes, not_after: float) -> bool:
+        """Send one read request, no later than that, or raise LinkError; was it surely in time?"""
 
 
 class Listening:
@@ -236,9 +251,10 @@ class Sharing:
         if ask is None:
             return
         try:
-            self._sender.send(ask.data, ask.not_after)
-        except LinkError:
+            self.tally.sent_late += not self._sender.send(ask.data, ask.not_after)
+        except LinkError as error:
             self._guest.take_back(now)
+            self.tally.held_back += isinstance(error, MomentPassedError)
 
     def patience_s(self, now: float) -> float:
         """Return how long the loop may wait for bytes until a question may fit."""
@@ -250,6 +266,7 @@ class Sharing:
         self.tally.count(happened)
         self.tally.collisions = self._guest.collisions
         self.tally.backoffs = self._guest.backoffs
+        self.tally.asked = self._guest.asked
         before, self.sharing = self.sharing, self._guest.state(now)
         if self.sharing is not before:
             _log.info("sharing the dashboard's wire: %s", self.sharing)
@@ -263,3 +280,14 @@ class Sharing:
 
 #: A bus that is attended to.
 Bus = Listening | Polling | Sharing
+
+
+def sharing_now(bus: Bus) -> dict[str, str | int]:
+    """Return what a retained `state` says of a shared wire; nothing if it is not shared."""
+    if bus.sharing is None:
+        return {}
+    return {
+        "sharing": bus.sharing.value,
+        "sharing_collisions": bus.tally.collisions,
+        "sharing_backoffs": bus.tally.backoffs,
+    }

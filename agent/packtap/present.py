@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from ninebot_bms import BMS, BMS2, Snapshot, by_name, status_flags
@@ -153,6 +154,7 @@ class Present:
             refused=uplink.refused,
             collisions=counted.collisions,
             backoffs=counted.backoffs,
+            **counted.of_sharing(around.bus.sharing),
             outbox_messages=None if outbox is None else outbox.count,
             outbox_bytes=None if outbox is None else outbox.bytes,
             outbox_undated=None if outbox is None else outbox.undated,
@@ -246,7 +248,7 @@ class Present:
         utc_offset_ms: int | None,
         before: Callable[[str], str | None] = lambda _: None,
         *,
-        sharing: str | None = None,
+        sharing: Mapping[str, object] = MappingProxyType({}),
     ) -> Iterator[tuple[str, bytes]]:
         """Yield the retained messages, kind and payload: `state` and `pack`, for each pack.
 
@@ -257,7 +259,7 @@ class Present:
             now: seconds since boot.
             utc_offset_ms: UTC minus boot time, None while the clock is not known.
             before: says which pack was in this one's place.
-            sharing: what is being done about asking on a shared wire; None: it is not shared.
+            sharing: what is being done about asking on a shared wire, see `sharing_now`.
         """
         for address, (pack, snapshot) in self._latest.items():
             suffix = "/bms2" if address == BMS2 else ""
@@ -265,7 +267,7 @@ class Present:
             values = _values(snapshot)
             state = {
                 "mode": self._config.mode,
-                **({} if sharing is None else {"sharing": sharing}),
+                **sharing,
                 **values,
                 "flags": _flags(snapshot),
                 "events": [event.kind for event in self._announced if event.pack == pack],

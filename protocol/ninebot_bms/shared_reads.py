@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ninebot_bms.frames import Frame
 from ninebot_bms.placing import PROBE_SIZE
 from ninebot_bms.polls import Poll, Task
 
-__all__ = ["SHARED_POLLS", "Agenda", "Read"]
+__all__ = ["SHARED_POLLS", "Agenda", "Outstanding", "Read"]
 
 #: What is read while others ride: cells, pack values, identity once.
 SHARED_POLLS: Final = (
@@ -34,6 +35,17 @@ class Read:
     index: int
     size: int
     is_last: bool = True  #: of the pieces of its task
+
+
+@dataclass(slots=True, eq=False)
+class Outstanding:
+    """A read that was asked and has no reply yet; times in seconds."""
+
+    read: Read
+    frame: Frame
+    decided: float
+    before: float  #: when the question before it was sent
+    echoed: float | None = None  #: the end of its echo; None: not heard yet
 
 
 class Agenda:

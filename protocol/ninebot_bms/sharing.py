@@ -37,10 +37,11 @@ from ninebot_bms.frames import DASHBOARD, ESC, Dialect, Frame, parse_frame
 from ninebot_bms.observer import Observer
 from ninebot_bms.pack_rhythm import Rhythm
 from ninebot_bms.pairing import BusEvent, asks_pack
-from ninebot_bms.placing import PROBE_SIZE, RELAY_S, Placing
+from ninebot_bms.placing import PROBE_SIZE, Placing
 from ninebot_bms.polls import Poll
+from ninebot_bms.reply_lateness import answers, learn
 from ninebot_bms.restraint import Restraint
-from ninebot_bms.shared_reads import SHARED_POLLS, Agenda, Read
+from ninebot_bms.shared_reads import SHARED_POLLS, Agenda, Outstanding, Read
 from ninebot_bms.sharing_state import TROUBLES, SharingState
 
 __all__ = ["Ask", "Sharing"]
@@ -54,9 +55,6 @@ _ECHO_S: Final = 0.015
 _REPLY_S: Final = 0.1
 _ANSWER_S: Final = 0.012  # an ESC that has not answered by then does not
 _FOREIGN_S: Final = 0.06  # the same of a pack that the phone asked
-_PROMPT_S: Final = 0.0012
-_LATE_S: Final = 0.0035  # between the two the ESC may just have asked for itself
-_WAITED_S: Final = 0.0085  # the ESC's longest answer
 _STILL_S: Final = 0.005  # a false header must not hold a frame back
 _SHOWN_S: Final = 1.0  # a frame of others that was lost is no news
 _SILENT_S: Final = 2.0
@@ -71,15 +69,6 @@ class Ask:
 
     data: bytes
     not_after: float  #: seconds; a first byte later than this would be in somebody's way
-
-
-@dataclass(slots=True, eq=False)
-class _Outstanding:
-    read: Read
-    frame: Frame
-    decided: float
-    before: float  # when the question before it was sent
-    echoed: float | None = None  # the end of the echo
 
 
 class Sharing:
@@ -104,7 +93,7 @@ class Sharing:
         self._times = FrameTimes()
         self._meet(None)
         self._agenda = Agenda(self._polls)
-        self._outstanding: _Outstanding | None = None
+        self._outstanding: Outstanding | None = None
         self._last_data = -inf
         self._last_reply = -inf
         self._looked_at = -inf
@@ -193,7 +182,7 @@ class Sharing:
         if read is None:
             return None
         raw = read_request(self._dialect, read.index, read.size)
-        self._outstanding = _Outstanding(read, parse_frame(raw), now, self._last_sent)
+        self._outstanding = Outstanding(read, parse_frame(raw), now, self._last_sent)
         self._is_behind_ours = True
         self._is_damaged = False
         self._last_sent = now
@@ -276,7 +265,7 @@ class Sharing:
             asked.read.task.fail(now, self._last_reply)
             self._restraint.note_unanswered(now)
 
-    def _fail(self, asked: _Outstanding, now: float) -> None:
+    def _fail(self, asked: Outstanding, now: float) -> None:
         """Give the outstanding question up, to be asked again."""
         self._agenda.repeat(asked.read, now)
         self._outstanding = None
@@ -327,7 +316,7 @@ class Sharing:
     def _take_reply(self, frame: Frame, timed: Timed, now: float) -> None:
         asked = self._outstanding
         phone = self._asked_by_phone
-        if asked is not None and asked.echoed is not None and _answers(frame, asked.frame):
+        if asked is not None and asked.echoed is not None and answers(frame, asked.frame):
             self._outstanding = None
             self._last_reply = now
             self._restraint.note_clean()
@@ -338,24 +327,18 @@ class Sharing:
                 self._restraint.note_surprise(now)
         elif phone is not None:
             self._asked_by_phone = None
-            if isinstance(phone.item, Frame) and _answers(frame, phone.item):
+            if isinstance(phone.item, Frame) and answers(frame, phone.item):
                 self._learn(phone.end, timed.end, len(frame.payload))
         # A surprise with the phone's question is none of our doing.
         self._surprises = self._rhythm.surprises
 
     def _learn(self, asked: float, replied: float, payload: int) -> None:
-        """Tell the rhythm whether a reply came at once."""
-        if self._beat.pace_s is None:
-            return
-        late_s = replied - self._placing.reply_at(asked, payload)
-        looked_at = replied - self._placing.relay_s(payload)
-        if late_s < _PROMPT_S:
-            reached = asked + RELAY_S
-            self._rhythm.note_prompt(reached, reached + max(0.0, late_s))
-        elif late_s > _LATE_S:
-            # With a frame in between it may have waited for the ESC's answer to the dashboard.
-            self._rhythm.note_late(looked_at, _WAITED_S if self._has_spoken else 0.0)
-
-
-def _answers(reply: Frame, request: Frame) -> bool:
-    return reply.index == request.index and len(reply.payload) == request.requested_size
+        if self._beat.pace_s is not None:
+            learn(
+                self._rhythm,
+                self._placing,
+                asked=asked,
+                replied=replied,
+                payload=payload,
+                has_spoken=self._has_spoken,
+            )

@@ -121,8 +121,10 @@ class SnapshotAssembler:
         """
         if not self._fresh or self._is_too_soon(now):
             return None
-        self._taken_at = self._t if now is None else now
         cell_count = self._count_cells()
+        if not self._fresh:
+            return None
+        self._taken_at = self._t if now is None else now
         doubts = find_doubts(Report(self._values, self._times))
         if any(_CELLS in doubt.rows for doubt in doubts):
             cell_count = None
@@ -145,6 +147,8 @@ class SnapshotAssembler:
         self._temperatures_raw: dict[str, int] = {}
         self._slots: list[int | None] = [None] * MAX_CELLS
         self._slot_times: list[float | None] = [None] * MAX_CELLS
+        # The last picture of all cells, and when it was taken.
+        self._whole: tuple[tuple[int | None, ...], float | None] = ((), None)
         self._counter = CellCounter()
         self._fresh.clear()
 
@@ -168,13 +172,23 @@ class SnapshotAssembler:
         if _CELLS not in self._values:
             return None
         count = self._counter.count(self._slots, Report(self._values, self._times))
+        is_whole = None not in self._slots[:count]
+        if not is_whole and len(self._whole[0]) == count:
+            # The rest was read too long ago. A part is no picture, and nothing is wrong with cells
+            # that were not asked for: what was known of them stands, with its age.
+            self._values[_CELLS], self._times[_CELLS] = self._whole
+            self._fresh.discard(_CELLS)
+            return count
         if not live_cells(self._slots):
             # No board runs on cells that are all at 0 V: it has not measured them.
             self._values[_CELLS] = None
             return count or None
         cells = self._slots[:count]
-        self._values[_CELLS] = tuple(None if mv == EMPTY_SLOT else mv for mv in cells)
+        millivolts = tuple(None if mv == EMPTY_SLOT else mv for mv in cells)
+        self._values[_CELLS] = millivolts
         read_at = [t for mv, t in zip(cells, self._slot_times, strict=False) if mv is not None]
         # Of a picture put together from two reads, the older one tells its age.
         self._times[_CELLS] = min((t for t in read_at if t is not None), default=None)
+        if is_whole:
+            self._whole = (millivolts, self._times[_CELLS])
         return count

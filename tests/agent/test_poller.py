@@ -10,8 +10,8 @@ from ninebot_bms.commands import is_read_request
 from ninebot_bms.emulated_esc import PHONE_READS
 from ninebot_bms.emulator import EmulatedPack, RegisterImage
 from packtap.errors import LinkError
-from packtap.link import LinkDown, LinkUp, Received
-from packtap.poller import ANOTHER_MASTER, Listening, Polling, Sharing
+from packtap.link import LinkDown, LinkUp, MomentPassedError, Received
+from packtap.poller import ANOTHER_MASTER, Listening, Polling, Sharing, sharing_now
 from recorded import RECORDED_FRAMES, recording
 from shared_wire import SharedWire
 
@@ -181,14 +181,16 @@ class DashboardWire:
         self.sent: list[bytes] = []
         self.refused = 0
         self.held_up_s = 0.0
+        self.looks_late = False
         self.now = 0.0
 
-    def send(self, data: bytes, not_after: float) -> None:
+    def send(self, data: bytes, not_after: float) -> bool:
         if self.now + self.held_up_s > not_after:
             self.refused += 1
-            raise LinkError("dash: the moment to send has passed")
+            raise MomentPassedError("dash: the moment to send has passed")
         self.sent.append(data)
         self.wire.bus.send(data, self.now + self.held_up_s)
+        return not self.looks_late
 
     def run(self, seconds: float) -> None:
         """Let the loop turn for so long."""
@@ -224,7 +226,21 @@ def test_a_guest_waits_for_the_phone_then_asks_and_disturbs_nobody(
     assert len(link.sent) > 20
     assert all(is_read_request(data) for data in link.sent)
     assert link.wire.bus.disturbed == 0
-    assert link.sharing.tally.collisions == link.sharing.tally.backoffs == 0
+    tally = link.sharing.tally
+    assert tally.collisions == tally.backoffs == tally.held_back == tally.sent_late == 0
+    assert tally.asked == len(link.sent) == link.wire.bus.asked == link.wire.bus.relayed
+    assert link.wire.bus.collided == 0
+    assert tally.of_sharing(link.sharing.sharing) == {
+        "share_asking": 1,
+        "share_asked": len(link.sent),
+        "share_held_back": 0,
+        "share_sent_late": 0,
+    }
+    assert sharing_now(link.sharing) == {
+        "sharing": "asking",
+        "sharing_collisions": 0,
+        "sharing_backoffs": 0,
+    }
     said = [message for message in caplog.messages if message.startswith("sharing the")]
     assert said == [
         "sharing the dashboard's wire: waiting for the phone",
@@ -237,8 +253,17 @@ def test_a_guest_that_is_too_late_does_not_send_and_disturbs_nobody() -> None:
     link.held_up_s = 0.004
     link.run(30.0)
     assert link.refused > 3
+    assert link.sharing.tally.held_back == link.refused
+    assert link.sharing.tally.asked == 0
     assert link.sent == []
     assert link.wire.bus.disturbed == 0
+
+
+def test_questions_that_may_have_left_too_late_are_counted() -> None:
+    link = DashboardWire()
+    link.looks_late = True
+    link.run(30.0)
+    assert link.sharing.tally.sent_late == len(link.sent) > 3
 
 
 def test_a_guest_whose_line_is_lost_asks_nothing_and_begins_anew() -> None:

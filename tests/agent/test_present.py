@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from ninebot_bms import BMS2, Doubt
+from ninebot_bms import Sharing as Guest
 from packtap.analysis.open_events import OpenEvents
 from packtap.certificates import read_certificate
 from packtap.config import MqttConfig, TlsConfig
 from packtap.host import HostFigures
 from packtap.link import LinkDown, LinkUp
 from packtap.points import FIELDS, points_of
-from packtap.poller import ANOTHER_MASTER, Listening
+from packtap.poller import ANOTHER_MASTER, Listening, Sharing, sharing_now
 from packtap.present import Present, Surroundings, substance
 from packtap.store import Outbox
 from packtap.uplink import UplinkStats
@@ -25,6 +26,15 @@ from stories import HEALTHY, snapshot
 
 STATUS = snapshot(98.0, status=0x0001, voltage_v=38.0, current_a=None, soc_pct=71)
 UTC = 1_790_000_000_000
+#: Counters that are there where a wire is shared.
+OF_SHARING = {"share_asking", "share_asked", "share_held_back", "share_sent_late"}
+
+
+class NoSender:
+    """A link on which nothing is sent."""
+
+    def send(self, data: bytes, not_after: float) -> bool:
+        raise AssertionError("nothing is sent here")
 
 
 def retained(present: Present, now: float = 100.0, offset_ms: int | None = UTC) -> dict[str, Any]:
@@ -179,7 +189,7 @@ def test_every_counter_that_is_sent_is_a_field_of_the_store() -> None:
     present.certificate_until_ms = UTC + 100_400 - 1  # it has just ended
     sent = present.counters(100.4, UTC, around)
     assert (sent["outbox_first_seq"], sent["buffer_hours_left"]) == (7, 12)
-    assert sent.keys() == FIELDS["link"].keys()
+    assert sent.keys() == FIELDS["link"].keys() - OF_SHARING
     assert sent["outbox_oldest_s"] == 60
     assert sent["certificate_hours_left"] == -1
     assert (sent["clock_known"], sent["uptime_s"]) == (1, 100)
@@ -206,7 +216,7 @@ def test_what_outbox_and_host_do_not_say_is_absent_not_zero() -> None:
         "host_temperature_c",
         "certificate_hours_left",
     }
-    assert sent.keys() == FIELDS["link"].keys() - unknown
+    assert sent.keys() == FIELDS["link"].keys() - unknown - OF_SHARING
     assert sent["clock_known"] == 0
 
 
@@ -236,13 +246,22 @@ def test_another_master_beside_a_bench_stands_in_the_document() -> None:
 
 def test_what_is_done_on_a_shared_wire_is_said_in_state_and_only_there() -> None:
     present = present_of([("P1", STATUS)])
+    bus = Sharing(Guest(), NoSender())
     told = {
         kind: json.loads(payload)
-        for kind, payload in present.retained(100.0, UTC, sharing="backing off")
+        for kind, payload in present.retained(100.0, UTC, sharing=sharing_now(bus))
     }
-    assert told["state"]["sharing"] == "backing off"
-    assert "sharing" not in told["pack"]
-    assert "sharing" not in retained(present)["state"]
+    said = {"sharing": "listening", "sharing_collisions": 0, "sharing_backoffs": 0}
+    assert said.items() <= told["state"].items()
+    assert not said.keys() & told["pack"].keys()
+    assert sharing_now(Listening(("dash",))) == {}
+    assert not said.keys() & retained(present)["state"].keys()
+
+
+def test_counters_of_a_shared_wire_are_told_and_only_there() -> None:
+    counters = document_of(present_of(), bus=Sharing(Guest(), NoSender()))["counters"]
+    assert {name: counters[name] for name in OF_SHARING} == dict.fromkeys(OF_SHARING, 0)
+    assert not OF_SHARING & document_of(present_of())["counters"].keys()
 
 
 def test_substance_of_a_retained_message_is_what_time_alone_does_not_change() -> None:

@@ -25,7 +25,8 @@ from ninebot_bms.emulator.dashboard import RIDE_PAGE, DashTiming
 from ninebot_bms.frames import Frame
 from shared_wire import CELLS, SharedWire
 
-#: A minute each behind half a minute of learning. Hours: `python tests/bench/bench_sharing.py`.
+#: A minute each behind half a minute of learning. Hours, and any number of scooters by chance:
+#: `python tests/bench/bench_sharing.py`.
 RIDES: dict[str, dict[str, Any]] = {
     "one frame in a hundred is damaged": {"noise": 0.01},
     "an unsteady dashboard": {"timing": DashTiming(late_share=0.2, shift_every_s=2.0)},
@@ -55,7 +56,7 @@ def test_cells_come_while_the_phone_shows_its_battery_page() -> None:
 
 
 @pytest.mark.timeout(400)
-@settings(deadline=None, max_examples=8, derandomize=True)
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(
     seed=st.integers(0, 10**6),
     period_s=st.floats(0.0175, 0.045),
@@ -70,7 +71,7 @@ def test_whenever_it_starts_and_whatever_the_clocks_no_foreign_frame_is_disturbe
     wire = SharedWire(seed=seed, timing=timing, lag_s=(0.0, lag_s), drift=drift)
     wire.learn()
     learned = len(wire.sent)
-    wire.run(20.0)
+    wire.run(10.0)
     assert wire.bus.disturbed == 0
     assert wire.sharing.collisions == 0
     assert len(wire.sent) > learned > 0
@@ -369,10 +370,12 @@ def test_a_reply_that_is_lost_with_the_frame_behind_it_ends_what_was_believed() 
     wire = SharedWire(seed=2)
     wire.learn()
     asked = len(wire.sent)
+    shouted: list[float] = []
 
     def shout(wire: SharedWire) -> None:
         # From the middle of the reply until behind the dashboard's next frame.
-        if len(wire.sent) == asked + 1 and wire.sharing.backoffs == 0 and wire.now > quiet_until():
+        if len(wire.sent) == asked + 1 and not shouted and wire.now > quiet_until():
+            shouted.append(wire.now)
             wire.bus.shout(bytes(300), wire.now)
 
     def quiet_until() -> float:

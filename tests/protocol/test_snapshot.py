@@ -431,6 +431,25 @@ def test_reads_far_apart_make_no_picture() -> None:
     assert snapshot.times["cell_voltages_mv"] == 9.0
 
 
+@pytest.mark.parametrize(
+    "rest", [(0, 0, 0, 0, 0), TEN[5:]], ids=["behind the last", "the other half"]
+)
+def test_a_part_of_the_cells_does_not_take_the_whole_picture_away(rest: tuple[int, ...]) -> None:
+    assembler = SnapshotAssembler()
+    for t in (1.0, 2.0):
+        assembler.receive_block(cells(*TEN), t)
+        assert assembler.take(t) is not None
+    assembler.receive_block(Block(BMS, 0x4A if not any(rest) else 0x45, words(*rest)), 9.0)
+    assert assembler.take(9.0) is None  # nothing that could be shown is new
+    assembler.receive_block(row("health_pct", 91), 9.1)
+    snapshot = assembler.take(9.1)
+    assert snapshot is not None
+    assert snapshot.values["cell_voltages_mv"] == TEN
+    assert snapshot.times["cell_voltages_mv"] == 2.0
+    assert snapshot.fresh == {"health_pct"}
+    assert snapshot.cell_count == 10
+
+
 def test_cells_that_are_all_zero_were_not_measured() -> None:
     assembler = SnapshotAssembler()
     assembler.receive_block(cells(0, 0, 0), 1.0)

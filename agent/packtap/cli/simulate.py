@@ -247,6 +247,7 @@ def _open_ports(plan: Plan, arguments: argparse.Namespace) -> int:
         shared = EmulatedSharedWire(SharedWire(plan, Dialect(arguments.dialect)))
         _print_ports(shared.lines, as_json=arguments.json)
         shared.run(stop)
+        _print_shared(shared.told(), as_json=arguments.json)
         return EXIT_FINE
     is_bench = arguments.bench or plan.story.startswith("bench")
     wires = Wires(plan, Dialect(arguments.dialect), is_bench=is_bench, app=not arguments.no_app)
@@ -254,6 +255,23 @@ def _open_ports(plan: Plan, arguments: argparse.Namespace) -> int:
     _print_ports(scooter.lines, as_json=arguments.json)
     scooter.run(stop)
     return EXIT_FINE
+
+
+def _print_shared(told: dict[str, Any], *, as_json: bool) -> None:
+    """Say what a guest has done on the shared wire, as the wire itself saw it."""
+    if as_json:
+        print(json.dumps({"simulated": True, **told}), flush=True)
+        return
+    print(
+        f"The guest asked {told['questions']} times ({told['collisions']} met something) and was "
+        f"answered {told['answers']} times; of {told['foreign_frames']} frames of others "
+        f"{told['disturbed_frames']} were disturbed."
+    )
+    if told["unsure_questions"]:
+        print(
+            f"{told['unsure_questions']} questions came while this program was held up, for "
+            f"{1000 * told['held_up_s']:.0f} ms at most: when exactly is not known."
+        )
 
 
 def _lines_of(recording: str) -> list[str]:

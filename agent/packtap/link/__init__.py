@@ -7,7 +7,15 @@ and that only on a line opened with `transmit=True` (guarantee 2 of the design).
 
 from packtap.link.line import COALESCE_S, PROMPT_S, SerialLine, find_ports, list_ports
 from packtap.link.ports import FoundPort, PortKind
-from packtap.link.reader import Inbox, LineReader, LinkDown, LinkItem, LinkUp, Received
+from packtap.link.reader import (
+    Inbox,
+    LineReader,
+    LinkDown,
+    LinkItem,
+    LinkUp,
+    MomentPassedError,
+    Received,
+)
 
 __all__ = [
     "COALESCE_S",
@@ -18,6 +26,7 @@ __all__ = [
     "LinkDown",
     "LinkItem",
     "LinkUp",
+    "MomentPassedError",
     "PortKind",
     "Received",
     "SerialLine",

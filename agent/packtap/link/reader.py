@@ -18,7 +18,7 @@ from typing import Final
 from packtap.errors import LinkError
 from packtap.link.line import COALESCE_S, SerialLine
 
-__all__ = ["Inbox", "LineReader", "LinkDown", "LinkItem", "LinkUp", "Received"]
+__all__ = ["Inbox", "LineReader", "LinkDown", "LinkItem", "LinkUp", "MomentPassedError", "Received"]
 
 _log = logging.getLogger("packtap.link")
 
@@ -29,6 +29,10 @@ _STOP_S: Final = 0.5
 #: name that no server knows up to two minutes.
 _READ_BEAT_S: Final = 20.0
 _OPEN_BEAT_S: Final = 180.0
+
+
+class MomentPassedError(LinkError):
+    """A request was not sent, since it would have come too late: this machine was busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +166,35 @@ class LineReader(threading.Thread):
                 patience_s = min(2 * patience_s, _LAST_RETRY_S)
         self._close()
 
-    def send(self, data: bytes, not_after: float = inf) -> None:
-        """Send one read request.
+    def send(self, data: bytes, not_after: float = inf) -> bool:
+        """Send one read request; return whether it has certainly left in time.
+
+        Between the look at the clock and the port this machine may do something else: that cannot
+        be helped, but it is seen afterwards, and said.
 
         Args:
             data: the request.
             not_after: boot time after which it must not be sent any more.
 
         Raises:
-            LinkError: the line is down or only listens, these bytes are no read request, or it is
-                too late.
+            MomentPassedError: it is too late, nothing was sent.
+            LinkError: the line is down or only listens, or these bytes are no read request.
         """
         with self._sending:
             if self._clock() > not_after:
-                raise LinkError(f"{self._line.name}: the moment to send has passed")
+                raise MomentPassedError(f"{self._line.name}: the moment to send has passed")
             self._line.send(data)
+            sent = self._clock()
+        if sent <= not_after:
+            return True
+        _log.warning(
+            "%s: a read may have left %.1f ms too late, at %.4f s since boot: this machine was "
+            "busy with something else",
+            self._line.name,
+            1000 * (sent - not_after),
+            sent,
+        )
+        return False
 
     def stop(self) -> None:
         """End the thread and give the port back, within a second.

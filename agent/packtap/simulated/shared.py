@@ -45,6 +45,22 @@ class SharedWire:
         """Frames of others that met what the guest has sent or caused."""
         return self._bus.disturbed
 
+    def counts(self) -> dict[str, int]:
+        """Return what has been on the wire so far.
+
+        `questions` of the guest, `collisions` among them (met by anything), `answers` of the pack
+        to them; `foreign_frames`, and `disturbed_frames` among them (met by what the guest sent or
+        caused).
+        """
+        bus = self._bus
+        return {
+            "questions": bus.asked,
+            "collisions": bus.collided,
+            "answers": bus.relayed,
+            "foreign_frames": bus.frames,
+            "disturbed_frames": bus.disturbed,
+        }
+
     def step(self, now: float, asked: bytes = b"") -> bytes:
         """Let it be `now`, seconds from the start; return what an adapter has heard meanwhile.
 

@@ -100,6 +100,8 @@ class EmulatedDashboard:
         self.frames = 0  #: of dashboard and ESC, without what packtap caused
         self.disturbed = 0  #: of these, met on the wire by what packtap sent or caused
         self.clashes = 0  #: of these, met by each other: late answers to the phone
+        self.asked = 0  #: questions of packtap
+        self.collided = 0  #: of these, met on the wire by anything
         self.relayed = 0  #: answers of the pack to packtap
         self.app_answers = 0  #: answers of the pack or of the ESC that the phone got
         self.is_on = True  #: the dashboard speaks
@@ -134,7 +136,8 @@ class EmulatedDashboard:
         """Let packtap's transmitter begin to send at `now`."""
         self.step(now)
         self._ours.append(bytes(data))
-        self._transmit("packtap", data, now, is_ours=True)
+        question = self._transmit("packtap", data, now, is_ours=True)
+        self._at(question.end, lambda _: self._count_ours(question))
 
     def shout(self, data: bytes, now: float) -> None:
         """Let another transmitter talk over whatever is on the wire: a forced collision."""
@@ -235,7 +238,11 @@ class EmulatedDashboard:
     def _esc_sends(self, data: bytes, now: float, *, is_ours: bool = False) -> None:
         start = max(now, self._esc_free_at)
         self._esc_free_at = start + len(data) * _PACE_S
-        self._at(start, lambda at: self._transmit("esc", data, at, pace_s=_PACE_S, is_ours=is_ours))
+
+        def send(at: float) -> None:
+            self._transmit("esc", data, at, pace_s=_PACE_S, is_ours=is_ours)
+
+        self._at(start, send)
 
     def _poll(self, now: float) -> None:
         self._at(now + _ESC_POLL_S, self._poll)
@@ -276,7 +283,7 @@ class EmulatedDashboard:
         pace_s: float = BYTE_S,
         is_ours: bool = False,
         is_foreign: bool = True,
-    ) -> None:
+    ) -> Transmission:
         if self._random.random() < self._noise:
             at = self._random.randrange(len(data))
             damaged = data[at] ^ 1 << self._random.randrange(8)
@@ -287,6 +294,11 @@ class EmulatedDashboard:
         self._at(transmission.end, self._listen)
         if is_foreign and not is_ours:
             self._at(transmission.end, lambda _: self._count(transmission))
+        return transmission
+
+    def _count_ours(self, question: Transmission) -> None:
+        self.asked += 1
+        self.collided += bool(question.met)
 
     def _count(self, transmission: Transmission) -> None:
         self.frames += 1
