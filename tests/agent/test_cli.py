@@ -20,6 +20,7 @@ from ninebot_bms import CaptureReader
 from packtap import __version__, kinds
 from packtap.cli import COMMANDS, main
 from packtap.clock import boot_id, boot_ms
+from packtap.kinds import KINDS
 from packtap.model import Cause, Severity
 from packtap.now_file import NowFile
 from packtap.simulated.fault_rows import FAULTS
@@ -662,3 +663,9 @@ def test_the_demo_is_ended_cleanly_by_a_signal(tmp_path: Path, number: signal.Si
     while family(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert family(str(tmp_path)) == []
+
+
+def test_nobody_is_told_to_charge_beside_something_critical() -> None:
+    for kind in KINDS:
+        if "charge fully" in kind.action.lower():
+            assert kind.action.startswith("Unless something critical is raised: "), kind.name

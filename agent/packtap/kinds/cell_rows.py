@@ -51,7 +51,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         seen="Cell {cell} is {detail} at rest, {value} points of charge off the others "
         "(limit {limit})",
         meaning="This cell is charged differently from the rest, so the pack stops early.",
-        action=f"Charge fully and leave it plugged in for some hours; if it returns: {SERVICE}",
+        action="Unless something critical is raised: charge fully and leave it plugged in for "
+        f"some hours; if it returns: {SERVICE}",
     ),
     Kind(
         name="weak_cell",

@@ -78,7 +78,8 @@ ROWS: Final[tuple[Kind, ...]] = (
         "are read, an hour without another leap",
         seen="The percentage is wrong: {detail}",
         meaning="The scooter may stop earlier than the display says.",
-        action="Charge fully and leave it plugged in for some hours; the board may relearn.",
+        action="Unless something critical is raised: charge fully and leave it plugged in for "
+        "some hours; the board may relearn.",
     ),
     Kind(
         name="capacity_fade",
