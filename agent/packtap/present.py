@@ -222,7 +222,12 @@ class Present:
             ],
             "lines": [asdict(line) for line in self._lines.values()],
             "counters": self.counters(now, utc_offset_ms, around),
-            "uplink": {"connected": uplink.connected, "last_error": uplink.last_error},
+            "uplink": {
+                "connected": uplink.connected,
+                "last_error": uplink.last_error,
+                "acknowledged_age_s": uplink.acknowledged_age_s
+                and round(uplink.acknowledged_age_s, 1),
+            },
             "outbox": {} if outbox is None else outbox.as_document(),
             "buffer_hours_left": None if self.hours_left is None else round(self.hours_left, 1),
             "store_trouble": store_trouble,

@@ -285,6 +285,31 @@ def test_network_that_comes_and_goes_loses_nothing(
         assert set(witness.seqs()) == set(queued)
 
 
+def test_connected_is_what_has_answered_and_an_idle_black_hole_is_given_up(
+    tmp_path: Path, path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        start_mosquitto(tmp_path) as broker,
+        start_fault_proxy(broker.port) as proxy,
+        subscribe(broker.port),
+        uplink(path, 0, config=MqttConfig(host=HOST, port=proxy.port, keepalive_s=4)) as sender,
+    ):
+        eventually(lambda: sender.stats.connected, "a connection")
+        proxy.set(Fault.BLACKHOLE)  # nothing waits, nothing is sent but keep-alives
+        eventually(lambda: not sender.stats.connected, "the silence to be noticed")
+        eventually(lambda: "said nothing for 6 s" in caplog.text, "the cause")
+        age_s = sender.stats.acknowledged_age_s
+        assert age_s is not None
+        assert age_s >= 6
+        proxy.reset_all()
+        proxy.set(Fault.PASS)
+        eventually(lambda: sender.stats.connected, "a new connection")
+        eventually(lambda: sender.stats.last_error is None, "no error any more")
+        fill(store, 1)
+        sender.wake()
+        eventually(lambda: empty(store), "an empty outbox")
+
+
 def test_broker_that_answers_no_more_is_given_up_and_tried_anew(
     tmp_path: Path, path: Path, store: Store
 ) -> None:

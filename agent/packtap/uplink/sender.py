@@ -36,6 +36,8 @@ _REMOVE_AT_ONCE: Final = 100
 _REWIND_EVERY_S: Final = 5.0
 _NO_ANSWER_S: Final = 20.0
 _ASK_EVERY_S: Final = 1.0
+#: Keep-alives without any answer after which a connection is dead: after one it was asked.
+_SILENT_KEEPALIVES: Final = 1.5
 _BACKOFF_S: Final = (1.0, 30.0)
 #: Longest pause while nobody listens: such an attempt is one small packet, where one that ends in
 #: TLS or in the broker's refusal is a whole handshake. What waits goes out seconds after it can.
@@ -72,6 +74,7 @@ class UplinkStats:
         unclaimed: messages that nobody subscribed to (kept).
         connects: connections that the broker accepted.
         last_error: what went wrong last; None while all is well.
+        acknowledged_age_s: since the broker last answered anything, seconds; None: never yet.
     """
 
     connected: bool = False
@@ -81,6 +84,7 @@ class UplinkStats:
     unclaimed: int = 0
     connects: int = 0
     last_error: str | None = None
+    acknowledged_age_s: float | None = None
 
 
 def deflated(message: Queued) -> bytes:
@@ -135,6 +139,8 @@ class Uplink:
         self._beat = beat
         self._window = Window(mqtt.window, settle_s)
         self._stats = UplinkStats()
+        self._silence_s = _SILENT_KEEPALIVES * mqtt.keepalive_s
+        self._heard_at: float | None = None  # monotonic seconds; read by other threads
         self._outbox = OutboxAccess(store_path)
         self._store_id: str | None = None
         self._said: str | None = None
@@ -156,9 +162,18 @@ class Uplink:
 
     @property
     def stats(self) -> UplinkStats:
-        """What has happened so far."""
-        trouble = self._outbox.trouble
-        return self._stats if trouble is None else replace(self._stats, last_error=trouble)
+        """What has happened so far; connected is only what has answered within the bound."""
+        stats, heard_at, trouble = self._stats, self._heard_at, self._outbox.trouble
+        age_s = None if heard_at is None else max(0.0, time.monotonic() - heard_at)
+        is_heard = stats.connected and age_s is not None and age_s <= self._silence_s
+        if stats.connected and age_s is not None and not is_heard:
+            trouble = trouble or f"no answer from the broker for {age_s:.0f} s"
+        return replace(
+            stats,
+            connected=is_heard,
+            acknowledged_age_s=age_s,
+            last_error=stats.last_error if trouble is None else trouble,
+        )
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -232,6 +247,7 @@ class Uplink:
             DeliveryError: the connection cannot be made or has ended.
         """
         connection.open()
+        self._heard_at = connection.heard_at
         self._say(f"connected to broker {self._mqtt.host}:{self._mqtt.port}", logging.INFO)
         self._count(connected=True, connects=self._stats.connects + 1)
         if not self._window.is_holding:
@@ -253,7 +269,10 @@ class Uplink:
             finally:
                 # Some brokers answer "not authorized" and hang up: the answer came first.
                 self._take_acks(connection)
+            self._heard_at = connection.heard_at
             self._count(in_flight=self._window.in_flight)
+            if time.monotonic() - connection.heard_at > self._silence_s:
+                raise DeliveryError(f"broker has said nothing for {self._silence_s:g} s")
             since = self._window.waiting_since()
             if since is not None and now - since > self._no_answer_s:
                 raise DeliveryError(f"broker has not answered for {self._no_answer_s:g} s")
