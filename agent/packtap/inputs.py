@@ -11,6 +11,7 @@ the error is raised when the `with` block is left.
 import gzip
 import io
 import os
+import shutil
 import stat
 import sys
 import time
@@ -212,7 +213,10 @@ class _Meter:
         if self._out is None or self._now() < self._next:
             return
         self._next = self._now() + _REDRAW_S
-        text = f"{self._label}: {self._done / _MIB:.1f}{self._of} MiB read"
+        figures = f": {self._done / _MIB:.1f}{self._of} MiB read"
+        # A line that wraps cannot be taken away again. The end of a path says more than its begin.
+        room = max(shutil.get_terminal_size().columns - 1 - len(figures), 8)
+        text = self._label[-room:] + figures
         self._out.write("\r" + text.ljust(self._width))
         self._out.flush()
         self._width = len(text)

@@ -384,11 +384,15 @@ class TestInputs:
         assert exit_.value.code == EXIT_USAGE
         assert "FILE" in capsys.readouterr().err
 
-    def test_progress_is_told_on_a_terminal_and_taken_away_again(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("columns", [40, 300])
+    def test_progress_is_told_on_a_terminal_and_taken_away_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+    ) -> None:
         class Terminal(io.StringIO):
             def isatty(self) -> bool:
                 return True
 
+        monkeypatch.setenv("COLUMNS", str(columns))
         path = tmp_path / "long.bin"
         path.write_bytes(b"U" * 3_000_000)
         times = iter(n * 0.2 for n in range(10_000))
@@ -396,7 +400,12 @@ class TestInputs:
         with open_capture(str(path), progress=terminal, now=lambda: next(times)) as capture:
             assert sum(len(chunk.data) for chunk in capture) == 3_000_000
         told = terminal.getvalue().split("\r")
-        assert re.fullmatch(rf"{re.escape(str(path))}: 0\.\d of 2\.9 MiB read", told[1])
+        name, _, figures = told[1].partition(": ")
+        assert re.fullmatch(r"0\.\d of 2\.9 MiB read", figures)
+        assert str(path).endswith(name)
+        assert name.endswith("long.bin")
+        assert max(map(len, told)) < columns
+        assert (name == str(path)) == (columns == 300)
         assert told[-2].strip() == ""
         assert told[-1] == ""
 

@@ -79,7 +79,7 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """What stands there, line by line, without sequences."""
-        drawn_over = re.sub(r"\x1b\[[0-9]*[AK]", "\n", self.text)
+        drawn_over = re.sub(r"\x1b\[[0-9]*[AK]|\r(?!\n)", "\n", self.text)
         return SEQUENCE.sub("", drawn_over).replace("\r", "").split("\n")
 
 
