@@ -33,7 +33,7 @@ from packtap.present import Present, Surroundings, in_one_line, ranked, substanc
 from packtap.resuming import Resumption, state_path
 from packtap.store import Outbox
 from packtap.tap import Digest, TapSettings
-from packtap.uplink import Uplink
+from packtap.uplink import Uplink, removal_pause_s
 
 __all__ = ["Agent"]
 
@@ -109,6 +109,7 @@ class Agent:
             store_path=config.store.path,
             boot=clock.boot_id,
             utc_ms=clock.utc_ms,
+            remove_every_s=removal_pause_s(config.store.flush_s),
             beat=self._service.beat_of("uplink"),
         )
         self._knowing = Knowing(clock, self._keeper, self._tap)

@@ -25,6 +25,9 @@ _RETRY_STORE_S: Final = 1.0
 _MAX_UNSAVED: Final = 800
 _MAX_BATCH: Final = 5000
 _ROOM_EVERY_S: Final = 60.0
+#: Kinds that nobody waits for: they go with the next batch, and are no commit of their own before
+#: `flush_s` has passed.
+_PATIENT: Final = frozenset({"link", "health"})
 
 
 class Keeper:
@@ -52,6 +55,7 @@ class Keeper:
             self._lock.release()
             raise
         self._batches: dict[str, Batch] = {}
+        self._is_urgent = False
         self._last_ms: dict[str, int] = {}
         self._last_event_ms: dict[tuple[str, str, int | None], int] = {}
         self._batch_since: float | None = None
@@ -113,7 +117,7 @@ class Keeper:
     def add(
         self, kind: str, pack: str, times_ms: tuple[int, ...], body: Mapping[str, object]
     ) -> None:
-        """Let a message wait for the next commit.
+        """Let a message wait for the next commit, which is due at once or within `flush_s`.
 
         Args:
             kind: of the message, as in `packtap.store.Draft`.
@@ -134,6 +138,10 @@ class Keeper:
                 body=body,
             )
         )
+        if kind not in _PATIENT:
+            self._is_urgent = True
+        elif self._batch_since is None:
+            self._batch_since = self._clock.boot_s()
 
     def remember(self, memory: KeptMemory) -> None:
         """Let what is remembered of a pack wait for the next commit; alone it causes none."""
@@ -150,8 +158,9 @@ class Keeper:
         return since is not None and now - since >= self._config.store.flush_s
 
     def wants_retry(self, now: float) -> bool:
-        """Return whether something waits that could not be, or has not yet been, committed."""
-        return bool(self._unsaved) and now >= self._retry_at
+        """Return whether something waits that is urgent, or that could not be committed."""
+        is_wanted = self._is_urgent or self.trouble is not None
+        return is_wanted and bool(self._unsaved) and now >= self._retry_at
 
     def close_batches(self) -> None:
         """Let the readings so far wait for the next commit."""
@@ -183,6 +192,9 @@ class Keeper:
         self.trouble = None
         self._unsaved.clear()
         self._remembered.clear()
+        self._is_urgent = False
+        if not self._batches:
+            self._batch_since = None
         return True
 
     def date(self) -> int:

@@ -16,6 +16,7 @@ def main() -> None:
         agent="pi",
         bus="a",
         store_path=Path(sys.argv[1]),
+        remove_every_s=30.0,
         boot=sys.argv[3],
     )
     uplink.start()

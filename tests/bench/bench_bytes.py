@@ -29,7 +29,7 @@ from packtap.simulated.scooter import Plan
 from packtap.simulated.wires import Wires
 from packtap.store import Store
 from packtap.uplink import UplinkStats
-from packtap.uplink.sender import deflated
+from packtap.uplink.sender import deflated, removal_pause_s
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -44,19 +44,20 @@ PHASES = (
 )
 UTC_MS = 1_790_000_000_000
 BOOT = "4d2c3b6a-6a1e-4b7e-9a3f-1f2e3d4c5b6a"
-REMOVE_EVERY_S = 30.0
 
 
 class Air:
     """In place of the sender: publishes at once, counts, and removes as the sender does."""
 
-    def __init__(self, store: Path, clock: Clock, prefix: str) -> None:
+    def __init__(self, store: Path, clock: Clock, prefix: str, flush_s: float) -> None:
         self._store = Store.open(store)
         self._clock = clock
         self._prefix = prefix
         self._after = 0
         self._settled: list[int] = []
+        self._remove_every_s = removal_pause_s(flush_s)
         self._removed_at = 0.0
+        self._sent_at = 0.0
         self.stats = UplinkStats(connected=True)
         self.bytes: dict[str, int] = {}
         self.messages: dict[str, int] = {}
@@ -70,12 +71,15 @@ class Air:
 
     def wake(self) -> None:
         """Publish what waits."""
+        now = self._clock.boot_s()
         for queued in self._store.pending(self._after, 1000):
+            self._sent_at = now
             self._after = queued.seq
             self._publish(queued.topic.kind, str(queued.topic), deflated(queued))
             self._settled.append(queued.seq)
-        now = self._clock.boot_s()
-        if self._settled and now - self._removed_at >= REMOVE_EVERY_S:
+        is_quiet = now - self._sent_at >= self._remove_every_s / 2
+        is_due = now - self._removed_at >= self._remove_every_s
+        if self._settled and (is_quiet or is_due):
             self._removed_at = now
             self._store.settle(self._settled)
             self._settled.clear()
@@ -115,7 +119,7 @@ def day(folder: Path, flush_s: float) -> dict[str, Any]:
     )  # fmt: skip
     before = written()
     agent: Any = Agent(config, clock)
-    air = Air(config.store.path, clock, "packtap/v1/depot/pi-01/bay-1")
+    air = Air(config.store.path, clock, "packtap/v1/depot/pi-01/bay-1", flush_s)
     agent._uplink = air
     wires = Wires(Plan(phases=PHASES, soc_pct=95.0))
     t = 0.0

@@ -15,6 +15,6 @@ store through its failures), `sender` (the thread). Each connection is a fresh p
 clean start, so that nothing is queued or sent again behind the back of the outbox.
 """
 
-from packtap.uplink.sender import Uplink, UplinkStats
+from packtap.uplink.sender import Uplink, UplinkStats, removal_pause_s
 
-__all__ = ["Uplink", "UplinkStats"]
+__all__ = ["Uplink", "UplinkStats", "removal_pause_s"]

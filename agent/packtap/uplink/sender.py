@@ -22,14 +22,15 @@ from packtap.uplink.outbox import OutboxAccess
 from packtap.uplink.window import Window
 from packtap.wire import DEFLATED_MOST, Topic, bundle
 
-__all__ = ["Uplink", "UplinkStats", "deflated"]
+__all__ = ["Uplink", "UplinkStats", "deflated", "removal_pause_s"]
 
 _log = logging.getLogger("packtap.uplink")
 
 _POLL_S: Final = 0.5
-#: Removals are one transaction in so many seconds, or a hundred messages: each is a write on the
+#: Removals are one transaction for three batches, or a hundred messages: each is a write on the
 #: SD card. What a crash leaves in the outbox until then is sent once more, which changes nothing.
-_REMOVE_EVERY_S: Final = 30.0
+_BATCHES_A_REMOVAL: Final = 3
+_LONGEST_REMOVAL_S: Final = 180.0
 _REMOVE_AT_ONCE: Final = 100
 #: The outbox is looked through from its beginning so often when its end is reached: old messages
 #: become ready when their boot is dated. Being woken does the same.
@@ -87,6 +88,15 @@ class UplinkStats:
     acknowledged_age_s: float | None = None
 
 
+def removal_pause_s(flush_s: float) -> float:
+    """Return the longest pause between two removals from an outbox filled every `flush_s`.
+
+    With half of it behind the last message sent there is no next batch to wait for: what a drained
+    outbox still holds then leaves at once.
+    """
+    return min(_BATCHES_A_REMOVAL * flush_s, _LONGEST_REMOVAL_S)
+
+
 def deflated(message: Queued) -> bytes:
     """Return the payload as it goes alone: deflated where that saves something."""
     is_worth = _WORTH_BYTES <= len(message.payload) <= DEFLATED_MOST
@@ -107,7 +117,7 @@ class Uplink:
         boot: id of this boot, for status and will.
         utc_ms: UTC milliseconds for the status, None while unknown; called in the thread.
         settle_s: how long a connection must outlive an acknowledgement.
-        remove_every_s: pause between two removals from the outbox.
+        remove_every_s: longest pause between two removals from the outbox (`removal_pause_s`).
         backoff_s: shortest and longest pause between two attempts to connect.
         no_answer_s: a connection that leaves a message unanswered so long is given up.
         beat: told, with every sign of life of the thread, within how many seconds the next follows.
@@ -124,7 +134,7 @@ class Uplink:
         boot: str,
         utc_ms: Callable[[], int | None] = lambda: None,
         settle_s: float = 3.0,
-        remove_every_s: float = _REMOVE_EVERY_S,
+        remove_every_s: float,
         backoff_s: tuple[float, float] = _BACKOFF_S,
         no_answer_s: float = _NO_ANSWER_S,
         beat: Callable[[float], None] = lambda _within_s: None,
@@ -145,6 +155,7 @@ class Uplink:
         self._store_id: str | None = None
         self._said: str | None = None
         self._complained: set[Topic | None] = set()
+        self._sent_at = 0.0
         # When something is due next, monotonic seconds.
         self._due = dict.fromkeys(("remove", "rewind", "ask"), 0.0)
         # Shared with other threads: the retained messages under the lock, the rest atomic.
@@ -260,7 +271,7 @@ class Uplink:
             self._beat(_TURN_BEAT_S)
             self._publish_retained(connection)
             is_empty = self._fill(connection, now)
-            self._remove(connection, now)
+            self._remove(connection, now, is_empty=is_empty)
             if self._is_done(now, is_empty=is_empty):
                 return
             try:
@@ -292,7 +303,7 @@ class Uplink:
                 break
         self._take_acks(connection)
         self._due["remove"] = 0.0
-        self._remove(connection, time.monotonic())
+        self._remove(connection, time.monotonic(), is_empty=False)
 
     def _fill(self, connection: Connection, now: float) -> bool:
         """Send what fits into the window; True if the outbox has nothing more to send now."""
@@ -350,6 +361,7 @@ class Uplink:
         topic = str(first.topic)
         payload = bundle([each.payload for each in messages]) if others else deflated(first)
         if connection.fits(topic, payload):
+            self._sent_at = now
             mid = connection.publish(topic, payload)
             self._window.sent(first.seq, first.topic, mid, now, [each.seq for each in others])
         elif others:
@@ -407,8 +419,11 @@ class Uplink:
         if self._is_new(topic):
             _log.error("%s; messages are kept and tried again", error)
 
-    def _remove(self, connection: Connection, now: float) -> None:
+    def _remove(self, connection: Connection, now: float, *, is_empty: bool) -> None:
         """Take settled messages out of the outbox, now and then."""
+        is_drained = is_empty and not self._window.in_flight
+        if is_drained and now - self._sent_at >= self._remove_every_s / 2:
+            self._due["remove"] = 0.0
         if now >= self._due["ask"] and self._window.wants_word(connection.heard_at, now):
             self._due["ask"] = now + _ASK_EVERY_S
             connection.ask()
