@@ -55,6 +55,7 @@ def now_document(**changes: Any) -> dict[str, Any]:
         "counters": {"frames": 100, "readings": 50, "unanswered": 2, "rejects_checksum": 1},
         "uplink": {"connected": True, "last_error": None},
         "outbox": {"count": 3, "bytes": 900, "oldest_ms": 1_789_999_990_000, "undated": 0},
+        "buffer_hours_left": 900.0,
         "store_trouble": None,
         "bus_trouble": None,
     }

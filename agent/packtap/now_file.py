@@ -38,6 +38,7 @@ _FORM: Final[dict[str, Any]] = {
     "counters": {"frames": _NUMBER, "readings": _NUMBER, "unanswered": _NUMBER},
     "uplink": {"connected": (bool,), "last_error": (str, type(None))},
     "outbox": {},
+    "buffer_hours_left": _MAYBE,
     "store_trouble": (str, type(None)),
 }
 

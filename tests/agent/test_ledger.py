@@ -232,3 +232,67 @@ def test_command_without_anything_to_prove_says_so(
     except SystemExit as left:
         got = int(left.code or 0)
     assert got == code
+
+
+def between(path: Path, *, next_boot_at: int) -> None:
+    """A dated boot, one that never knew the time, a dated one that began at `next_boot_at`."""
+    with Store.open(path, 10_000_000) as store:
+        store.commit([readings(1000, 9000, boot="boot-a", offset=UTC)])
+        store.commit([readings(5000, 7000, boot="boot-b", offset=None)])
+        store.commit([event("late", t=20_000, boot="boot-b", offset=None)])
+        store.commit([readings(3000, boot="boot-c", offset=next_boot_at)])
+
+
+def test_boot_whose_clock_was_never_known_lies_between_the_dated_boots_around_it(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    path = tmp_path / "packtap.db"
+    between(path, next_boot_at=UTC + 100_000)
+    code, said = gaps(path, capsys, "--undated", "--json")
+    assert code == 1
+    told = [json.loads(line) for line in said.splitlines()]
+    # The event behind the readings, 20 s after the start, belongs to the same boot.
+    assert told == [
+        {
+            "kind": "undated", "pack": "PACK", "boot": "boot-b", "boot_s": t / 1000,
+            "not_before_ms": UTC + 9000 + t, "not_after_ms": UTC + 100_000 - 20_000 + t,
+            "values": {"voltage_v": t / 1000},
+        }
+        for t in (5000, 7000)
+    ]  # fmt: skip
+    code, said = gaps(path, capsys, "--undated")
+    assert code == 1
+    assert said == (
+        "PACK boot boot-b: 2 readings without a date, from 5 s after its start on, "
+        "not before 2026-09-21 14:13:29 UTC, not after 2026-09-21 14:15:00 UTC\n"
+    )
+
+
+def test_clocks_that_leave_no_room_for_a_boot_give_it_no_bounds(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    path = tmp_path / "packtap.db"
+    between(path, next_boot_at=UTC + 28_999)  # 9 s and 20 s do not fit before it
+    code, said = gaps(path, capsys, "--undated", "--json")
+    assert code == 1
+    bounds = {
+        (each["not_before_ms"], each["not_after_ms"]) for each in map(json.loads, said.splitlines())
+    }
+    assert bounds == {(None, None)}
+    assert "contradict each other" in gaps(path, capsys, "--undated")[1]
+
+
+def test_boot_with_nothing_dated_around_it_has_no_bounds(tmp_path: Path, capsys: Printed) -> None:
+    path = tmp_path / "packtap.db"
+    with Store.open(path, 10_000_000) as store:
+        store.commit([readings(5000, boot="boot-b", offset=None)])
+    code, said = gaps(path, capsys, "--undated")
+    assert (code, "no dated boot before it, no dated boot after it" in said) == (1, True)
+    with Store.open(path, 10_000_000) as store:
+        store.date_boot("boot-b", UTC)
+    assert gaps(path, capsys, "--undated") == (0, "every reading is dated\n")
+
+
+def test_undated_readings_are_asked_of_the_file_of_one_agent(capsys: Printed) -> None:
+    assert main(["gaps", "--undated"]) == 2
+    assert "name it" in capsys.readouterr().err

@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from packtap.cli import COMMANDS, main
+from packtap.simulated.scooter import Plan
+from packtap.simulated.wires import Wires
+from system.chain import AgentProcess, IngestProcess, adapters, scooter
+from system.process import HOST, eventually, free_ports, running
+from system.servers import start_mosquitto
 
 _SECRET_NAME = re.compile(r"password|passwd|token|secret|\bkey\b", re.IGNORECASE)
 
@@ -81,3 +86,56 @@ def test_keys_are_never_printed_by_fleet(
     assert "PRIVATE" not in said.out + said.err
     (key,) = re.findall(r"key = '''(.*?)'''", Path(out).read_text(), re.DOTALL)
     assert not [line for line in key.split("\n")[1:-2] if line in said.out + said.err]
+
+
+PASSWORD, TOKEN = "w0rd-that-none-sees", "t0ken-that-none-sees"
+
+
+def _secret(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_running_services_show_no_secret_in_logs_command_lines_or_environments(
+    tmp_path: Path,
+) -> None:
+    password = _secret(tmp_path / "password", PASSWORD)
+    token = _secret(tmp_path / "token", TOKEN)
+    (store,) = free_ports(1)  # nobody there: ingest complains at length
+    verbose = {"agent": tmp_path / "a", "ingest": tmp_path / "i"}
+    for folder in verbose.values():
+        folder.mkdir()
+    with (
+        start_mosquitto(tmp_path, passwords={"pi": PASSWORD, "ingest": PASSWORD}) as broker,
+        adapters(tmp_path, "esc", "bms") as lines,
+    ):
+        ports = "".join(f'[lines.{name}]\nport = "{each.port}"\n' for name, each in lines.items())
+        login = f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\npassword_file = "{password}"\n'
+        agent = AgentProcess(
+            verbose["agent"],
+            f'site = "s"\nagent = "pi"\nbus = "b"\nclock = "trusted"\n'
+            f'now_file = "{verbose["agent"]}/now.json"\n{ports}{login}username = "pi"\n'
+            f'[store]\npath = "{verbose["agent"]}/agent.db"\nflush_s = 1\n',
+        )
+        ingest = IngestProcess(
+            verbose["ingest"],
+            f'{login}username = "ingest"\n[influx]\nurl = "http://{HOST}:{store}"\n'
+            f'token_file = "{token}"\n[dead_letter]\npath = "{tmp_path}/dead.jsonl"\n',
+        )
+        for each in (agent, ingest):
+            each._command.append("--verbose")
+        with running(ingest), running(agent), scooter(Wires(Plan()), lines):
+            eventually(lambda: agent.now()["uplink"]["connected"], "the agent's connection", 120)
+            eventually(lambda: ingest.stats().get("retries"), "an attempt to write", 120)
+            for each in (agent, ingest):
+                for name in ("cmdline", "environ"):
+                    shown = Path(f"/proc/{each.pid}/{name}").read_bytes()
+                    assert shown
+                    assert PASSWORD.encode() not in shown
+                    assert TOKEN.encode() not in shown
+        now = agent.log.read_text() + ingest.log.read_text()
+    assert "connected to broker" in now
+    assert f"{HOST}:{store}" in now
+    assert PASSWORD not in now
+    assert TOKEN not in now

@@ -321,6 +321,7 @@ def test_a_live_pack_is_told_with_ages_and_deviations(config: WebConfig) -> None
     assert "Never open a pack" in pack["safety"]
     assert pack["link"]["rejects"] == 1
     assert pack["link"]["waiting"] == 3
+    assert pack["link"]["buffer_hours_left"] == 900.0
     assert pack["diagnosis"] is None
     assert pack["history"] is None
 

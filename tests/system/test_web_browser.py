@@ -364,6 +364,38 @@ def test_a_lone_newest_reading_is_drawn_at_either_end_of_its_point(
         assert visit.errors == []
 
 
+def test_what_waits_and_how_long_the_buffer_lasts_is_shown_and_marked_when_it_is_little(
+    browser: Browser, tmp_path: Path
+) -> None:
+    now_file = tmp_path / "now.json"
+    outbox = {
+        "count": 3, "bytes": 900, "undated": 0, "first_seq": 5, "stranded": 2,
+        "oldest_ms": time.time_ns() // 1_000_000 - 7200_000,
+    }  # fmt: skip
+    away = {"connected": False, "last_error": "nobody listens"}
+    with (
+        FakeAgent(now_file, outbox=outbox, uplink=away, buffer_hours_left=30.0) as agent,
+        web_server(tmp_path, "--now", str(now_file)) as server,
+        Visit(browser, server.address) as visit,
+    ):
+        card = visit.go().get_by_role("region", name="Link and buffer", exact=True)
+        room = card.get_by_role("row", name=re.compile("room in the buffer"))
+        expect(room).to_contain_text(re.compile(r"for 30\sh without delivery"))
+        expect(room).not_to_have_class("bad")
+        waiting = card.get_by_role("row", name=re.compile("waiting to be sent"))
+        expect(waiting).to_contain_text(re.compile(r"3\smessages, the oldest 2\sh old"))
+        broker = card.get_by_role("row", name=re.compile("^broker"))
+        expect(broker).to_contain_text("not connected: nobody listens")
+        expect(broker).to_have_class("bad")
+        expect(card.get_by_role("row", name=re.compile("never dated"))).to_contain_text("gaps")
+        agent.show(buffer_hours_left=5.0)
+        expect(room).to_contain_text(re.compile(r"for 5\sh without delivery"))
+        expect(room).to_have_class("bad")
+        agent.show(buffer_hours_left=None)
+        expect(room).to_contain_text("not")
+        assert visit.errors == []
+
+
 def test_landmarks_and_names_are_there_for_a_screen_reader(
     browser: Browser, server: WebServer
 ) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Final
 from packtap.config import IngestConfig, load_ingest
 from packtap.errors import DeliveryError
 from packtap.ledger import Ledger, LostRun, Run, Verdict, judge
-from packtap.store import Store
+from packtap.store import Store, UndatedBoot, UndatedReading
 
 _CONFIG: Final = Path("/etc/packtap/ingest.toml")
 _DAY_MS: Final = 86_400_000
@@ -49,11 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="InfluxDB: only messages of the last N days; default all",
     )
+    parser.add_argument(
+        "--undated",
+        action="store_true",
+        help="of an agent's own file: readings of boots whose clock was never known, and between "
+        "which moments they lie; with --json one object a reading",
+    )
     parser.add_argument("--json", action="store_true", help="one object a device and store")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge and print."""
+    if arguments.undated:
+        if arguments.store is None:
+            print("--undated reads the file of one agent: name it", file=sys.stderr)
+            return 2
+        return _undated(arguments.store, as_json=arguments.json)
     if arguments.store is not None:
         ledgers: Iterable[Ledger] = _of_file(arguments.store)
     else:
@@ -76,6 +88,48 @@ def run(arguments: argparse.Namespace) -> int:
             print("no message has arrived here" + (" of this device" if arguments.agent else ""))
         return 3
     return 0 if all(verdict.is_complete for verdict in verdicts) else 1
+
+
+def _undated(path: Path, *, as_json: bool) -> int:
+    with Store.open_read_only(path) as store:
+        boots = store.undated_boots()
+        for each in boots:
+            if not as_json:
+                print(_boot_line(each))
+                continue
+            for reading in store.undated_readings(each):
+                print(json.dumps(_reading_document(each, reading)))
+    if not boots and not as_json:
+        print("every reading is dated")
+    return 1 if boots else 0
+
+
+def _boot_line(boot: UndatedBoot) -> str:
+    return (
+        f"{boot.pack} boot {boot.boot[:8]}: {boot.readings} readings without a date, from "
+        f"{boot.first_ms / 1000:g} s after its start on, {_bounds(boot)}"
+    )
+
+
+def _bounds(boot: UndatedBoot) -> str:
+    if boot.is_contradicted:
+        return "the clocks of the boots around it contradict each other"
+    early, late = boot.not_before_ms, boot.not_after_ms
+    after = "no dated boot before it" if early is None else f"not before {_utc(early)}"
+    before = "no dated boot after it" if late is None else f"not after {_utc(late)}"
+    return f"{after}, {before}"
+
+
+def _reading_document(boot: UndatedBoot, reading: UndatedReading) -> dict[str, object]:
+    return {
+        "kind": "undated",
+        "pack": boot.pack,
+        "boot": boot.boot,
+        "boot_s": reading.boot_ms / 1000,
+        "not_before_ms": reading.not_before_ms,
+        "not_after_ms": reading.not_after_ms,
+        "values": reading.values,
+    }
 
 
 def _of_file(path: Path) -> list[Ledger]:

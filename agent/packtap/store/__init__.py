@@ -20,8 +20,8 @@ Modules: `schema` (numbered migrations), `records` (the values), `file` (opening
 `hold` (transactions), `entering` (queued or received, with `recording`, `dating`, `packed`),
 `ledger` (which numbers have arrived), `room` (the size bound), `lock` (one agent a file), `history`
 (reading), `rollup` (minutes and half-hours), `overview` (what a page asks), `memories` (what is
-remembered of each pack), `database` (`Store`). A `Store` belongs to the thread
-that opened it; each thread opens its own on the same file.
+remembered of each pack), `undated` (what no clock was known for), `database` (`Store`). A `Store`
+belongs to the thread that opened it; each thread opens its own on the same file.
 """
 
 from packtap.store.database import Store
@@ -38,6 +38,7 @@ from packtap.store.records import (
     StoredHealth,
     StoredReading,
 )
+from packtap.store.undated import UndatedBoot, UndatedReading
 
 __all__ = [
     "Assumed",
@@ -54,4 +55,6 @@ __all__ = [
     "StoredEvent",
     "StoredHealth",
     "StoredReading",
+    "UndatedBoot",
+    "UndatedReading",
 ]

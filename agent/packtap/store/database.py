@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from packtap.ledger import Ledger, LostRun
 from packtap.model import Event, EventState, Severity, Value
-from packtap.store import dating, history, ledger, memories, overview
+from packtap.store import dating, history, ledger, memories, overview, undated
 from packtap.store.entering import Row, enqueue, insert_received
 from packtap.store.file import open_for_reading, open_for_writing, store_error
 from packtap.store.hold import Hold
@@ -27,6 +27,7 @@ from packtap.store.records import (
     kind_of,
 )
 from packtap.store.room import hours_left, make_room, record_loss, trim_events
+from packtap.store.undated import UndatedBoot, UndatedReading
 from packtap.wire import Topic
 
 __all__ = ["Store"]
@@ -327,6 +328,16 @@ class Store:
         """Return the UTC milliseconds of the newest dated reading of other boots."""
         with self._reading() as conn:
             return history.newest_ms(conn, other_than_boot)
+
+    def undated_boots(self) -> list[UndatedBoot]:
+        """Return the boots that have undated readings, with the moments between which they lie."""
+        with self._reading() as conn:
+            return undated.undated_boots(conn)
+
+    def undated_readings(self, of: UndatedBoot) -> Iterator[UndatedReading]:
+        """Yield the readings of such a boot."""
+        with self._reading() as conn:
+            yield from undated.undated_readings(conn, of)
 
     def ledgers(self) -> list[Ledger]:
         """Return what this file knows of the numbers of each agent's store."""

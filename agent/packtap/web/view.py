@@ -286,6 +286,8 @@ def _link(document: Mapping[str, Any], late_s: float) -> dict[str, Any]:
         "waiting": outbox.get("count"),
         "waiting_bytes": outbox.get("bytes"),
         "undated": outbox.get("undated"),
+        "stranded": outbox.get("stranded"),
+        "buffer_hours_left": document.get("buffer_hours_left"),
         "oldest_s": None if oldest is None or t is None else _age((t - oldest) / 1000, late_s),
         "lost_messages": counters.get("gap_messages"),
         "lost_readings": counters.get("readings_dropped"),

@@ -3,6 +3,9 @@
 import { draw, el } from "./dom.js";
 import { UNKNOWN, count, span } from "./words.js";
 
+/** Hours of room below which the row is marked. */
+const LITTLE_H = 24;
+
 /** Draw the link of a pack's agent. */
 export function showLink(node, pack) {
   const link = pack.link;
@@ -43,12 +46,19 @@ function rows(pack, link) {
     ["requests without reply", whole(counters.unanswered), false],
     ["broker", link.connected ? "connected" : `not connected${link.last_error ? `: ${link.last_error}` : ""}`, !link.connected],
     ["waiting to be sent", waiting(link), false],
+    ["room in the buffer", room(link), typeof link.buffer_hours_left === "number" && link.buffer_hours_left < LITTLE_H],
+    ...(link.stranded ? [["never dated", `${count(link.stranded, "message")} of a boot whose clock was never known: packtap gaps --undated shows them`, true]] : []),
     ["lost", lost ? `${count(link.lost_messages ?? 0, "message")} never sent, ${count(link.lost_readings ?? 0, "reading")} never stored` : "nothing", lost > 0],
   ];
 }
 
 function whole(value) {
   return typeof value === "number" ? value.toLocaleString("en") : UNKNOWN;
+}
+
+function room(link) {
+  const hours = link.buffer_hours_left;
+  return typeof hours === "number" ? `for ${span(hours * 3600)} without delivery` : UNKNOWN;
 }
 
 function waiting(link) {
