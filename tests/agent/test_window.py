@@ -105,15 +105,15 @@ def test_message_on_which_connections_keep_dying_steps_aside_for_the_others() ->
     assert not window.may_send(7, READINGS, now=3)
     assert window.may_send(8, READINGS, now=3)
     window.after_seq = 9
-    window.wake_holds(now=31.9)
+    window.wake_holds(now=6.9)
     assert window.after_seq == 9
-    window.wake_holds(now=32)
+    window.wake_holds(now=7)
     assert window.after_seq == 0
-    assert window.may_send(7, READINGS, now=32)
-    window.sent(7, READINGS, mid=3, now=32)
-    assert window.lost(now=33) == 7
-    assert not window.may_send(7, READINGS, now=92)
-    assert window.may_send(7, READINGS, now=93)
+    assert window.may_send(7, READINGS, now=7)
+    window.sent(7, READINGS, mid=3, now=7)
+    assert window.lost(now=8) == 7
+    assert not window.may_send(7, READINGS, now=17)
+    assert window.may_send(7, READINGS, now=18)
 
 
 def test_connections_that_die_on_different_messages_blame_none() -> None:

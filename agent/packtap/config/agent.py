@@ -87,9 +87,9 @@ class StoreConfig:
         default=512,
         metadata=about(
             "Upper bound of its size. When it is reached the oldest delivered readings go first; "
-            "then undelivered ones are thinned, down to a value a minute and batch, and only then "
-            "dropped; events go last. What is left out or dropped undelivered is recorded "
-            "(packtap gaps).",
+            "then undelivered ones are thinned, down to a value a minute and batch (which gains "
+            "room if flush_s is 60 or more, hardly any below) and dropped; events go last. What "
+            "is left out or dropped undelivered is recorded (packtap gaps).",
             Within(16, 100_000),
         ),
     )

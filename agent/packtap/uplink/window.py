@@ -19,7 +19,8 @@ __all__ = ["Window"]
 
 _FIRST_HOLD_S: Final = 1.0
 _LONGEST_HOLD_S: Final = 60.0
-_FIRST_ASIDE_S: Final = 30.0
+#: Short at first: a network that broke three times with one message on it blames an innocent one.
+_FIRST_ASIDE_S: Final = 5.0
 _LONGEST_ASIDE_S: Final = 600.0
 #: Connections that must end with the same message as the longest unanswered one, before the
 #: message and not the network is to blame.
