@@ -17,9 +17,7 @@ SEEN = snapshot(98.0, status=1, voltage_v=38.0, balancing_cells=(3,), cell_volta
 #: What an agent writes before it has seen a pack, and what it writes afterwards.
 DOCUMENT = document_of(present_of(lines=()))
 FULL = document_of(present_of([("P1", SEEN)], [event(), event("bus_noise", cell=None, t=None)]))
-SHOWN = DOCUMENT.keys() - {
-    *("site", "agent", "bus", "t", "cell_count", "bus_trouble", "sharing", "buffer_hours_left")
-}
+SHOWN = DOCUMENT.keys() - {*("site", "agent", "bus", "t", "cell_count", "bus_trouble", "sharing")}
 
 
 @pytest.mark.parametrize("document", [DOCUMENT, FULL], ids=["before a pack", "with a pack"])

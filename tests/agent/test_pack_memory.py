@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from months import BEGIN_H, live
@@ -94,6 +94,7 @@ def test_a_part_that_is_damaged_or_new_is_left_out_and_the_rest_stays(key: str, 
 
 
 @given(st.dictionaries(st.sampled_from(sorted(WHOLE)), _JSON))
+@example({"waiting": [[[]]]})
 def test_no_document_raises(document: dict[str, Any]) -> None:
     assert kept(PackMemory.from_document(document, PACK, PLACE))
 

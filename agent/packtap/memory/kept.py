@@ -97,7 +97,9 @@ def points_of(kept: object) -> Iterator[Point]:
 def waiting_of(kept: object) -> Iterator[Waiting]:
     """Yield the points that wait for a date."""
     for each in kept[-MOST_WAITING:] if isinstance(kept, list) else ():
-        if not isinstance(each, list) or not each or each[0] not in by_name:
+        if not isinstance(each, list) or not each or not isinstance(each[0], str):
+            continue  # a list, say, cannot even be looked up
+        if each[0] not in by_name:
             continue
         numbers = numbers_of(each[1:], 4)
         if numbers is not None and numbers[0] in range(MOST_CELLS + 1) and numbers[3] > 0:
