@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from packtap.emulated_bus import EmulatedScooter, PtyLine
 from packtap.model import Value
@@ -296,10 +296,15 @@ class IngestProcess(_Service):
         return stats
 
 
+class _HasPort(Protocol):
+    @property
+    def port(self) -> object: ...
+
+
 @contextmanager
 def running_agent(
     folder: Path,
-    lines: Mapping[str, Adapter],
+    lines: Mapping[str, _HasPort],
     broker_port: int,
     *,
     mode: str = "listen",
