@@ -364,6 +364,27 @@ def test_a_lone_newest_reading_is_drawn_at_either_end_of_its_point(
         assert visit.errors == []
 
 
+def test_what_a_guest_on_the_dashboards_wire_does_is_shown(
+    browser: Browser, tmp_path: Path
+) -> None:
+    now_file = tmp_path / "now.json"
+    with (
+        FakeAgent(now_file, mode="share", sharing="waiting for the phone") as agent,
+        web_server(tmp_path, "--now", str(now_file)) as server,
+        Visit(browser, server.address) as visit,
+    ):
+        card = visit.go().get_by_role("region", name="Link and buffer", exact=True)
+        sharing = card.get_by_role("row", name=re.compile("sharing the dashboard's wire"))
+        expect(sharing).to_contain_text("waiting for the phone; ")
+        expect(sharing).to_have_class("bad")
+        agent.show(sharing="asking")
+        expect(sharing).to_contain_text(re.compile(r"asking; \d+\scollisions?, left off"))
+        expect(sharing).not_to_have_class("bad")
+        agent.show(mode="listen", sharing=None)
+        expect(sharing).to_have_count(0)
+        assert visit.errors == []
+
+
 def test_what_waits_and_how_long_the_buffer_lasts_is_shown_and_marked_when_it_is_little(
     browser: Browser, tmp_path: Path
 ) -> None:
