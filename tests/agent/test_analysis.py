@@ -1,5 +1,7 @@
 """The checks, each by its story: quiet, raised after a while, steady through flicker, cleared."""
 
+from dataclasses import replace
+
 import pytest
 
 from ninebot_bms import BMS, Dialect, Frame, Reason, Reject, Rejected, Reply, Seen, Snapshot
@@ -199,6 +201,24 @@ def damaged(t: float, reason: Reason = Reason.CHECKSUM, size: int = 20) -> Rejec
 def test_damaged_frames_above_one_percent_are_noise() -> None:
     story: list[object] = [request(t * 0.2) for t in range(200)]
     story += [damaged(40.0 + t) for t in range(3)]
+    assert link_events(NoiseCheck(), story) == [("bus_noise", "raised")]
+
+
+@pytest.mark.parametrize(("every", "told"), [(40, []), (10, [("bus_noise", "raised")])])
+def test_a_phone_on_the_dashboards_wire_meets_some_frames_of_others(
+    every: int, told: list[tuple[str, str]]
+) -> None:
+    question = replace(request(0.0), line="dash")
+    story: list[object] = [
+        damaged(t * 0.1) if t % every == every - 1 else replace(question, t=t * 0.1)
+        for t in range(600)
+    ]
+    assert link_events(NoiseCheck(), story) == told
+    # Once the phone has been gone for a minute, what is usual elsewhere is usual here.
+    frame = Frame(Dialect.XIAOMI, None, 0x20, 0x65, 0x00, b"\x20")
+    story = [replace(question, t=0.0)]
+    story += [Seen(80 + t * 0.1, "dash", frame) for t in range(200)]
+    story += [damaged(100.0 + t) for t in range(5)]
     assert link_events(NoiseCheck(), story) == [("bus_noise", "raised")]
 
 

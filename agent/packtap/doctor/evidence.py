@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ninebot_bms import BMS, Dialect
+from packtap.analysis.link_health import SHARED_WIRE_PCT
 from packtap.doctor.heard import Heard
 from packtap.doctor.inverted import MIN_HITS, inverted_hits
 
@@ -16,9 +17,7 @@ __all__ = ["Answer", "Bus", "Wire"]
 
 #: Above this share of refused runs frames collide: twenty times the normal background.
 _COLLIDING_SHARE: Final = 0.02
-#: The same where a phone reads the pack over the dashboard's wire: a busy pack answers late, into
-#: frames of others. 4 of 203 within three seconds of m365_dash_app.
-_SHARED_SHARE: Final = 0.05
+_SHARED_SHARE: Final = SHARED_WIRE_PCT / 100
 #: One or two refused runs are the frame into which listening began, and a glitch.
 _COLLIDING_RUNS: Final = 3
 #: Of either direction, before two wires are called joined: one may be a stray.
