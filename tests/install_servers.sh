@@ -2,7 +2,8 @@
 # Installs the real servers that the tests run against, if one is missing, and says so.
 # Debian 12: mosquitto, InfluxDB 1.6, VictoriaMetrics, nginx (a v2-write address for InfluxDB 1.6),
 # Chromium for the page and the report, poppler's pdftotext for what it prints, systemd's
-# systemd-analyze for the units (no systemd needs to run), shellcheck for the scripts of deploy/.
+# systemd-analyze for the units (no systemd needs to run), shellcheck for the scripts of deploy/,
+# libatomic1 for the driver that steers Chromium.
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
 missing=""
@@ -16,6 +17,8 @@ need chromium chromium
 need pdftotext poppler-utils
 need systemd-analyze systemd
 need shellcheck shellcheck
+# Playwright's driver is a program of its own that needs this library.
+ldconfig -p | grep -q 'libatomic\.so\.1' || missing="$missing libatomic1"
 [ -n "$missing" ] || exit 0
 
 install="apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends$missing"

@@ -230,7 +230,8 @@ def test_sigterm_ends_the_agent_within_5_s_while_the_disk_takes_nothing(
         resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (0, 0))
         time.sleep(2)  # a flush that fails; what it would have written is lost, and nothing else
         before = committed(agent.store)
-        assert agent.terminate(within_s=5) == 0, agent.log_tail()
+        # The log is such a file too: 120 is Python's word for a last line that went nowhere.
+        assert agent.terminate(within_s=5) in (0, 120), agent.log_tail()
     after = committed(agent.store)
     assert after[: len(before)] == before
     with contextlib.closing(sqlite3.connect(agent.store)) as conn:
